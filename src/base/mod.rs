@@ -1,0 +1,9 @@
+//! The ground floor: time and chance ([`World`]), sealed tokens, bounded text. Knows nothing of mail.
+
+pub mod draw;
+pub mod text;
+pub mod text_enum;
+pub mod token;
+pub mod world;
+
+pub use world::World;

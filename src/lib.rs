@@ -1,0 +1,5 @@
+//! indicia: a self-hosted email campaign daemon.
+
+pub mod base;
+pub mod domain;
+pub mod store;

@@ -1,0 +1,290 @@
+//! The database itself: connections, the one writer of a SQLite file and its lanes, transactions.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+
+use super::{Pair, StoreError};
+
+/// Runs one query body against whichever driver the connection is of. The second argument says what was attempted,
+/// as in "could not *find a member*".
+#[macro_export]
+macro_rules! on {
+    ($conn:expr, $doing:literal, $c:ident => $body:expr) => {
+        match $conn {
+            $crate::store::Conn::Sqlite($c) => $body.map_err(|e| $crate::store::StoreError::query($doing, e)),
+            $crate::store::Conn::Postgres($c) => $body.map_err(|e| $crate::store::StoreError::query($doing, e)),
+        }
+    };
+}
+
+/// How long a statement waits for another process to finish its short write, milliseconds.
+const BUSY_TIMEOUT_MS: u64 = 10_000;
+/// Connections that read a SQLite file beside its writer.
+const READERS_MAX: u32 = 4;
+/// Statements each connection keeps prepared.
+const STATEMENTS_MAX: usize = 200;
+
+/// A borrowed connection of either kind.
+pub enum Conn<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Conn<'_> {
+    /// Lends the connection on, when a function asks twice.
+    pub fn again(&mut self) -> Conn<'_> {
+        match self {
+            Conn::Sqlite(c) => Conn::Sqlite(c),
+            Conn::Postgres(c) => Conn::Postgres(c),
+        }
+    }
+
+    /// The half of a pair that this connection speaks.
+    pub fn pick(&self, pair: &Pair) -> &'static str {
+        match self {
+            Conn::Sqlite(_) => pair.sqlite,
+            Conn::Postgres(_) => pair.postgres,
+        }
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self, Conn::Sqlite(_))
+    }
+}
+
+/// Who waits for the writer. Each lane sends one at a time, and the writer takes the lanes in the order they ask:
+/// a bulk piece of 10 ms delays a turn at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Settle and arm, and single messages to be sent at once.
+    Turn = 0,
+    /// What came back: opens, clicks, unsubscribes.
+    Event = 1,
+    /// Imports, freezes, learning, sweeps: pieces of at most about 10 ms.
+    Bulk = 2,
+}
+
+/// How to open a database.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Refuse to let a SQLite file grow past this many bytes.
+    pub sqlite_bytes_max: Option<u64>,
+    /// Connections to PostgreSQL; 0 for the default of 10.
+    pub postgres_connections: u32,
+}
+
+/// The database; cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Kind>);
+
+enum Kind {
+    Sqlite(Sqlite),
+    Postgres(PgPool),
+}
+
+struct Sqlite {
+    path: PathBuf,
+    readers: SqlitePool,
+    writer: Arc<Mutex<Writer>>,
+    lanes: [Arc<Mutex<()>>; 3],
+}
+
+struct Writer {
+    conn: SqliteConnection,
+    /// A transaction was begun and its [`Tx`] was dropped without a commit.
+    unfinished: bool,
+}
+
+impl Db {
+    /// Opens `sqlite://PATH` (the file and its folder are made when missing) or `postgres://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] and [`StoreError::Open`].
+    pub async fn open(url: &str, options: &OpenOptions) -> Result<Db, StoreError> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return Db::open_sqlite(Path::new(path), options).await;
+        }
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::Url { url: mask_password(url) });
+        }
+        let failed = |source| StoreError::Open { url: mask_password(url), source };
+        let connect = PgConnectOptions::from_str(url).map_err(failed)?.statement_cache_capacity(STATEMENTS_MAX);
+        let connections = if options.postgres_connections == 0 { 10 } else { options.postgres_connections };
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+            .connect_with(connect.disable_statement_logging())
+            .await
+            .map_err(failed)?;
+        Ok(Db(Arc::new(Kind::Postgres(pool))))
+    }
+
+    async fn open_sqlite(path: &Path, options: &OpenOptions) -> Result<Db, StoreError> {
+        let failed = |source| StoreError::Open { url: format!("sqlite://{}", path.display()), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| failed(sqlx::Error::Io(error)))?;
+        }
+        let base = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-16384")
+            .disable_statement_logging();
+        let mut write = base
+            .clone()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", "2000")
+            .pragma("journal_size_limit", "67108864");
+        if let Some(bytes) = options.sqlite_bytes_max {
+            write = write.pragma("max_page_count", (bytes / 4096).max(1).to_string());
+        }
+        let conn = write.connect().await.map_err(failed)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .connect_with(base.pragma("query_only", "true"))
+            .await
+            .map_err(failed)?;
+        Ok(Db(Arc::new(Kind::Sqlite(Sqlite {
+            path: path.to_owned(),
+            readers,
+            writer: Arc::new(Mutex::new(Writer { conn, unfinished: false })),
+            lanes: Default::default(),
+        }))))
+    }
+
+    /// Brings the tables up to date. Two processes may call it at once: the second waits.
+    ///
+    /// # Crash
+    /// Each migration is one transaction: it is there or it is not.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match &*self.0 {
+            Kind::Sqlite(sqlite) => {
+                let mut writer = sqlite.writer.lock().await;
+                sqlx::migrate!("migrations/sqlite").run(&mut writer.conn).await?;
+            }
+            Kind::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// The path of the SQLite file; `None` on PostgreSQL.
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Kind::Sqlite(sqlite) => Some(&sqlite.path),
+            Kind::Postgres(_) => None,
+        }
+    }
+
+    /// A connection to read with; on SQLite it never waits for the writer.
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
+        const DOING: &str = "get a connection to read with";
+        Ok(match &*self.0 {
+            Kind::Sqlite(sqlite) => {
+                Reader::Sqlite(sqlite.readers.acquire().await.map_err(|e| StoreError::query(DOING, e))?)
+            }
+            Kind::Postgres(pool) => Reader::Postgres(pool.acquire().await.map_err(|e| StoreError::query(DOING, e))?),
+        })
+    }
+
+    /// Begins a transaction that writes. On SQLite it waits for the lane, then for the writer, and takes the write
+    /// lock at once (`begin immediate`: a deferred one could fail half-way whatever the timeout).
+    pub async fn begin(&self, lane: Lane) -> Result<Tx, StoreError> {
+        const DOING: &str = "begin a transaction";
+        match &*self.0 {
+            Kind::Sqlite(sqlite) => {
+                let lane = sqlite.lanes[lane as usize].clone().lock_owned().await;
+                let mut writer = sqlite.writer.clone().lock_owned().await;
+                if writer.unfinished {
+                    // A dropped transaction could not roll back by itself. "No transaction" is the one harmless error.
+                    let _ = sqlx::query("rollback").execute(&mut writer.conn).await;
+                    writer.unfinished = false;
+                }
+                writer.unfinished = true;
+                sqlx::query("begin immediate").execute(&mut writer.conn).await.map_err(|e| {
+                    writer.unfinished = false;
+                    StoreError::query(DOING, e)
+                })?;
+                Ok(Tx(TxKind::Sqlite { writer, _lane: lane }))
+            }
+            Kind::Postgres(pool) => {
+                Ok(Tx(TxKind::Postgres(pool.begin().await.map_err(|e| StoreError::query(DOING, e))?)))
+            }
+        }
+    }
+
+    /// Closes every connection; on SQLite the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        match &*self.0 {
+            Kind::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                let mut writer: MutexGuard<'_, Writer> = sqlite.writer.lock().await;
+                let _ = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut writer.conn).await;
+                let _ = writer.conn.ping().await;
+            }
+            Kind::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A connection to read with.
+pub enum Reader {
+    Sqlite(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    Postgres(sqlx::pool::PoolConnection<Postgres>),
+}
+
+impl Reader {
+    pub fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Reader::Sqlite(c) => Conn::Sqlite(c),
+            Reader::Postgres(c) => Conn::Postgres(c),
+        }
+    }
+}
+
+/// A transaction that writes. Dropped without [`Tx::commit`] it leaves nothing behind.
+pub struct Tx(TxKind);
+
+enum TxKind {
+    Sqlite { writer: OwnedMutexGuard<Writer>, _lane: OwnedMutexGuard<()> },
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    pub fn conn(&mut self) -> Conn<'_> {
+        match &mut self.0 {
+            TxKind::Sqlite { writer, .. } => Conn::Sqlite(&mut writer.conn),
+            TxKind::Postgres(tx) => Conn::Postgres(tx),
+        }
+    }
+
+    /// Makes everything durable at once. After an error it is unknown whether it was.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        const DOING: &str = "commit";
+        match self.0 {
+            TxKind::Sqlite { mut writer, .. } => {
+                sqlx::query("commit").execute(&mut writer.conn).await.map_err(|e| StoreError::query(DOING, e))?;
+                writer.unfinished = false;
+                Ok(())
+            }
+            TxKind::Postgres(tx) => tx.commit().await.map_err(|e| StoreError::query(DOING, e)),
+        }
+    }
+}
+
+/// The URL without its password, fit for errors and logs.
+pub fn mask_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((user, host)) = rest.split_once('@') else { return url.to_owned() };
+    let user = user.split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}:***@{host}")
+}

@@ -1,0 +1,63 @@
+//! What can go wrong between us and the database, saying what was attempted.
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A statement failed.
+    #[error("could not {doing}: {source}")]
+    Query { doing: &'static str, source: sqlx::Error },
+    /// The database could not be opened.
+    #[error("could not open the database {url}: {source}")]
+    Open { url: String, source: sqlx::Error },
+    /// The database's URL is of no kind we know.
+    #[error("[database] url = {url:?} is neither sqlite://PATH nor postgres://HOST/NAME")]
+    Url { url: String },
+    /// A migration failed.
+    #[error("could not migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database holds what the program can not have written.
+    #[error("the database is inconsistent: {what}")]
+    Inconsistent { what: String },
+}
+
+impl StoreError {
+    /// The error of a failed statement; used by [`on!`](crate::on).
+    pub fn query(doing: &'static str, source: sqlx::Error) -> StoreError {
+        StoreError::Query { doing, source }
+    }
+
+    /// Whether the disk, or the configured size of the database, is exhausted or failing: nothing may be armed until
+    /// a commit succeeds again. SQLITE_FULL 13, SQLITE_IOERR 10; PostgreSQL class 53 (insufficient resources).
+    pub fn is_full(&self) -> bool {
+        let StoreError::Query { source: sqlx::Error::Database(error), .. } = self else { return false };
+        match error.code() {
+            Some(code) => match code.parse::<i64>() {
+                Ok(code) if code < 10_000 => matches!(code & 0xff, 10 | 13),
+                _ => code.starts_with("53"),
+            },
+            None => false,
+        }
+    }
+
+    /// Whether a unique key refused the row.
+    pub fn is_unique_violation(&self) -> bool {
+        matches!(self, StoreError::Query { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
+    }
+
+    /// Whether the database is merely busy or away: the same again later may succeed.
+    pub fn is_passing(&self) -> bool {
+        let StoreError::Query { source, .. } = self else { return false };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                true
+            }
+            sqlx::Error::Database(error) => match error.code().as_deref() {
+                // SQLITE_BUSY and SQLITE_LOCKED; PostgreSQL serialisation failure, deadlock, shutdown.
+                Some("5" | "6" | "517" | "40001" | "40P01" | "57P01" | "57P03") => true,
+                Some(code) => code.starts_with("08"),
+                None => false,
+            },
+            _ => false,
+        }
+    }
+}

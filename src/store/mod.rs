@@ -1,0 +1,42 @@
+//! The SQL, one file per family of tables, one text for SQLite and PostgreSQL.
+//!
+//! # How to write a query
+//!
+//! A query is a function that takes a [`Conn`], a borrowed connection: its caller decides what commits together. The
+//! text stands in the function, in the shared dialect below, and runs through [`on!`](crate::on), which compiles it
+//! against both drivers:
+//!
+//! ```ignore
+//! pub async fn by_name(conn: Conn<'_>, name: &str) -> Result<Option<i64>, StoreError> {
+//!     const SQL: &str = "select id from template where name = $1";
+//!     on!(conn, "find a template", c => sqlx::query_scalar(SQL).bind(name).fetch_optional(&mut *c).await)
+//! }
+//! ```
+//!
+//! A statement over many rows is one text with one JSON argument, an array of arrays, and is written with
+//! [`bulk!`](crate::bulk); [`Rows`] builds the argument. Row-by-row statements are thirty times slower.
+//! Where the two databases must differ, write a [`Pair`] with the reason beside it.
+//!
+//! # The shared dialect
+//!
+//! `$1 … $n`; ids made by the database and read with `returning id`; instants as unix milliseconds; statuses as text
+//! with a check; `cast(sum(x) as bigint)` (PostgreSQL's sum is numeric); upserts by `on conflict (key) do update set
+//! x = excluded.x`, in an insert-select always after a `where`; sorting with `nulls first` written out; letter case
+//! folded in Rust. Not used: `now()`, `like`, `greatest`, `date_trunc`, arrays, triggers; JSON only as the argument of
+//! a bulk statement. One JSON argument serves both databases because `value ->> 0` and `cast(… as bigint)` mean the
+//! same in both; only the name of the function that opens an array differs.
+//!
+//! # Who may write
+//!
+//! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
+//! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
+
+pub mod daemon;
+mod db;
+mod error;
+mod rows;
+pub mod setting;
+
+pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};
+pub use error::StoreError;
+pub use rows::{Pair, Rows};

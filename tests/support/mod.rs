@@ -1,0 +1,3 @@
+//! What the tests stand on: databases, servers, sinks of their own.
+
+pub mod db;
