@@ -1,0 +1,77 @@
+//! Claim: a living daemon leases rows that are due.
+
+use super::count::Deltas;
+use crate::domain::message::MessageState;
+use crate::on;
+use crate::store::{Conn, Pair, StoreError};
+
+/// A leased row, with what its slot needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Claimed {
+    pub id: i64,
+    pub member_id: Option<i64>,
+    pub provider_id: i64,
+    pub variant: i64,
+    pub attempt: i64,
+    pub tries: i64,
+    pub crashes: i64,
+    /// When it was first armed: the mail's Date, kept over retries.
+    pub armed_at_ms: Option<i64>,
+}
+
+/// Where in a lane the last claim ended: a hint that skips dead index entries, never an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mark {
+    pub due_at_ms: i64,
+    pub id: i64,
+}
+
+/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first.
+///
+/// # Crash
+/// A lease that did not commit is a queued row; one that did is queued again by `recover`.
+pub async fn claim(
+    mut conn: Conn<'_>,
+    (run_id, provider_id): (i64, i64),
+    mark: Mark,
+    limit: i64,
+    epoch: i64,
+    now_ms: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    // PostgreSQL alone has other writers beside this one, and skips what they hold.
+    const SQL: Pair = Pair {
+        sqlite: "update message set state = 'leased', owner = $7, attempt = attempt + 1, due_at_ms = null
+             where id in (
+               select m.id from message m join run r on r.id = m.run_id and r.state = 'sending'
+               where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
+               order by m.due_at_ms, m.id limit $6)
+             returning id, member_id, provider_id, variant, attempt, tries, crashes, armed_at_ms",
+        postgres: "with due as materialized (
+               select m.id from message m join run r on r.id = m.run_id and r.state = 'sending'
+               where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
+               order by m.due_at_ms, m.id limit $6
+               for update of m skip locked
+             ) update message set state = 'leased', owner = $7, attempt = message.attempt + 1, due_at_ms = null
+             from due where message.run_id = $1 and message.id = due.id
+             returning message.id, message.member_id, message.provider_id, message.variant, message.attempt,
+                       message.tries, message.crashes, message.armed_at_ms",
+    };
+    let sql = conn.pick(&SQL);
+    let mut claimed: Vec<Claimed> = on!(conn.again(), "claim messages", c => sqlx::query_as(sql)
+        .bind(run_id).bind(provider_id).bind(now_ms).bind(mark.due_at_ms).bind(mark.id).bind(limit).bind(epoch)
+        .fetch_all(&mut *c).await)?;
+    claimed.sort_by_key(|row| row.id);
+    let mut deltas = Deltas::default();
+    for row in &claimed {
+        deltas.moved(run_id, row.variant, (MessageState::Queued, None), (MessageState::Leased, None));
+    }
+    deltas.write(conn, epoch).await?;
+    Ok(claimed)
+}
+
+/// When the next queued row of a lane is due, or `None` when the lane is empty.
+pub async fn next_due(conn: Conn<'_>, (run_id, provider_id): (i64, i64)) -> Result<Option<i64>, StoreError> {
+    const SQL: &str =
+        "select min(due_at_ms) from message where run_id = $1 and provider_id = $2 and due_at_ms is not null";
+    on!(conn, "look at a lane", c => sqlx::query_scalar(SQL).bind(run_id).bind(provider_id).fetch_one(&mut *c).await)
+}

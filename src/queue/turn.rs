@@ -1,0 +1,394 @@
+//! Turns: settle what was tried, arm what is next, many slots in one commit.
+
+use std::collections::HashMap;
+
+use super::count::Deltas;
+use crate::base::text;
+use crate::domain::message::{MessageEvent, MessageState};
+use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::{bulk, on};
+
+/// Longest reply text kept, bytes.
+const REPLY_BYTES_MAX: usize = 512;
+
+/// What a slot hands the writer: what it owes and what it asks for. Never split over two commits, or a crash between
+/// them could leave two rows of one slot in doubt.
+#[derive(Debug, Clone, Default)]
+pub struct Turn {
+    pub settle: Option<Settle>,
+    pub arm: Option<Arm>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    pub run_id: i64,
+    pub id: i64,
+    pub attempt: i64,
+    pub outcome: Outcome,
+    pub at_ms: i64,
+    /// What the other side said, for every attempt that did not end in a plain 250.
+    pub trouble: Option<Trouble>,
+}
+
+/// The outcomes of an attempt, each carrying its decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// 250 after the dot; the next hop's own id of the mail.
+    Sent { remote_id: Option<String> },
+    /// Refused for good by the recipient's side.
+    Bounced { why: &'static str },
+    /// Refused for now: a try is counted.
+    Deferred { due_at_ms: i64 },
+    /// Given back before a dot was armed, or armed and never handed to the socket: no try is counted.
+    Released { due_at_ms: i64 },
+    /// Given up by us.
+    Failed { why: &'static str },
+    /// Not sent, for a reason found at claim or at render.
+    Skipped { why: &'static str },
+    /// The dot may have been written and no reply came.
+    Lost,
+}
+
+/// An attempt's trouble as it is kept in `delivery`.
+#[derive(Debug, Clone, Default)]
+pub struct Trouble {
+    pub route: String,
+    pub stage: &'static str,
+    pub class: &'static str,
+    pub code: Option<u16>,
+    pub enhanced: Option<String>,
+    pub text: String,
+}
+
+/// The wish to write a final dot, with everything it was decided on.
+#[derive(Debug, Clone)]
+pub struct Arm {
+    pub run_id: i64,
+    pub id: i64,
+    pub attempt: i64,
+    pub variant: i64,
+    pub generation: i64,
+    /// The member's mail epoch when it was read; 0 where the message has no member.
+    pub mail_epoch: i64,
+    pub addr_key: i64,
+    /// The suppression scope besides `all`: the topic. Empty where only `all` counts.
+    pub scope: String,
+    pub template_version_id: i64,
+    pub at_ms: i64,
+    /// What the mail shows, as JSON.
+    pub shown: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Standing {
+    run_id: i64,
+    id: i64,
+    attempt: i64,
+    variant: i64,
+    state: String,
+    why: Option<String>,
+    sent_at_ms: Option<i64>,
+}
+
+/// Runs a batch of turns within the caller's transaction: all settles, then all arms. Returns, by turn, whether its
+/// arm was granted. A slot goes on only when its arm was granted **and** the commit returned success.
+///
+/// # Crash
+/// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
+pub async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+    let mut deltas = Deltas::default();
+    let settles: Vec<&Settle> = turns.iter().filter_map(|turn| turn.settle.as_ref()).collect();
+    settle(conn.again(), &settles, &mut deltas).await?;
+    let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
+    let armed = arm(conn.again(), epoch, &arms, &mut deltas).await?;
+    deltas.write(conn.again(), epoch).await?;
+    const TURN: &str = "update daemon set turn_no = turn_no + 1 where id = $1";
+    on!(conn, "count a turn", c => sqlx::query(TURN).bind(epoch).execute(&mut *c).await.map(|_| ()))?;
+    Ok(turns
+        .iter()
+        .map(|turn| turn.arm.as_ref().is_some_and(|arm| armed.contains_key(&(arm.run_id, arm.id))))
+        .collect())
+}
+
+/// Settles: the rows are locked in order, the next state is decided by [`MessageState::next`], one update writes them.
+/// Repeating a settle changes nothing; a 250 counts whenever it comes.
+async fn settle(mut conn: Conn<'_>, settles: &[&Settle], deltas: &mut Deltas) -> Result<(), StoreError> {
+    if settles.is_empty() {
+        return Ok(());
+    }
+    let standing = standing(conn.again(), settles).await?;
+    let mut rows = Rows::default();
+    for settle in settles {
+        let Some(row) = standing.get(&(settle.run_id, settle.id)) else { continue };
+        let Some(moved) = decide(settle, row)? else { continue };
+        deltas.moved(row.run_id, row.variant, (state_of(row)?, row.why.as_deref()), (moved.state, moved.why));
+        rows.push(&(
+            row.run_id,
+            row.id,
+            moved.state,
+            moved.due_at_ms,
+            moved.keeps_owner,
+            moved.tries,
+            moved.sent_at_ms,
+            moved.why,
+            moved.remote_id,
+        ));
+    }
+    const SQL: Pair = bulk!(
+        "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+             cast(value ->> 2 as text) as state, cast(value ->> 3 as bigint) as due_at_ms,
+             cast(value ->> 4 as bigint) as keeps_owner, cast(value ->> 5 as bigint) as tries,
+             cast(value ->> 6 as bigint) as sent_at_ms, cast(value ->> 7 as text) as why,
+             cast(value ->> 8 as text) as remote_id
+           from",
+        "$1",
+        ") update message set state = s.state, due_at_ms = s.due_at_ms,
+             owner = case s.keeps_owner when 1 then message.owner end, tries = message.tries + s.tries,
+             sent_at_ms = coalesce(message.sent_at_ms, s.sent_at_ms), why = s.why,
+             remote_id = coalesce(s.remote_id, message.remote_id)
+           from s where message.run_id = s.run_id and message.id = s.id"
+    );
+    if !rows.is_empty() {
+        let (sql, rows) = (conn.pick(&SQL), rows.json());
+        on!(conn.again(), "settle messages", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))?;
+    }
+    keep_trouble(conn, settles).await
+}
+
+async fn standing(conn: Conn<'_>, settles: &[&Settle]) -> Result<HashMap<(i64, i64), Standing>, StoreError> {
+    const SQL: Pair = Pair {
+        sqlite: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms from json_each($1) s
+             cross join message m on m.id = cast(s.value ->> 1 as bigint) and m.run_id = cast(s.value ->> 0 as bigint)",
+        // Other daemons write here: lock, in the order every statement over several rows locks in.
+        postgres: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms
+             from json_array_elements(cast($1 as json)) s
+             join message m on m.run_id = cast(s.value ->> 0 as bigint) and m.id = cast(s.value ->> 1 as bigint)
+             order by m.run_id, m.id for update of m",
+    };
+    let sql = conn.pick(&SQL);
+    let keys = Rows::of(settles.iter().map(|settle| (settle.run_id, settle.id))).json();
+    let rows: Vec<Standing> =
+        on!(conn, "read messages to settle", c => sqlx::query_as(sql).bind(&keys).fetch_all(&mut *c).await)?;
+    Ok(rows.into_iter().map(|row| ((row.run_id, row.id), row)).collect())
+}
+
+fn state_of(row: &Standing) -> Result<MessageState, StoreError> {
+    row.state.parse().map_err(|e| StoreError::Inconsistent { what: format!("message {} in state {e}", row.id) })
+}
+
+struct Moved<'s> {
+    state: MessageState,
+    due_at_ms: Option<i64>,
+    keeps_owner: i64,
+    tries: i64,
+    sent_at_ms: Option<i64>,
+    why: Option<&'s str>,
+    remote_id: Option<&'s str>,
+}
+
+/// What a settle does to a row as it stands; `None` when it no longer concerns it.
+fn decide<'s>(settle: &'s Settle, row: &'s Standing) -> Result<Option<Moved<'s>>, StoreError> {
+    let state = state_of(row)?;
+    let mine = row.attempt == settle.attempt
+        && matches!(state, MessageState::Leased | MessageState::Armed | MessageState::InDoubt);
+    let mut moved =
+        Moved { state, due_at_ms: None, keeps_owner: 0, tries: 0, sent_at_ms: None, why: None, remote_id: None };
+    let event = match &settle.outcome {
+        Outcome::Sent { remote_id } => {
+            if settle.attempt > row.attempt {
+                return Ok(None);
+            }
+            moved.sent_at_ms = Some(settle.at_ms);
+            moved.remote_id = remote_id.as_deref();
+            if !mine && state == MessageState::Armed {
+                // A later attempt is on the wire just now: its own result will read `sent`.
+                moved.keeps_owner = 1;
+                moved.why = row.why.as_deref();
+                return Ok(Some(moved));
+            }
+            MessageEvent::Accepted
+        }
+        _ if !mine => return Ok(None),
+        Outcome::Bounced { why } => {
+            moved.why = Some(why);
+            MessageEvent::Refused
+        }
+        Outcome::Deferred { due_at_ms } => {
+            moved.due_at_ms = Some(*due_at_ms);
+            moved.tries = 1;
+            MessageEvent::Deferred
+        }
+        Outcome::Released { due_at_ms } => {
+            moved.due_at_ms = Some(*due_at_ms);
+            if state == MessageState::Leased { MessageEvent::Released } else { MessageEvent::NotSent }
+        }
+        Outcome::Failed { why } => {
+            moved.why = Some(why);
+            MessageEvent::GivenUp
+        }
+        Outcome::Skipped { why } => {
+            moved.why = Some(why);
+            MessageEvent::Skipped
+        }
+        Outcome::Lost => MessageEvent::Lost,
+    };
+    let Some(next) = state.next(event) else { return Ok(None) };
+    moved.state = next;
+    if row.sent_at_ms.is_some() && next != MessageState::Sent {
+        // An earlier attempt's 250 came meanwhile: whatever this attempt's end, the mail was accepted.
+        moved = Moved { state: MessageState::Sent, due_at_ms: None, tries: 0, why: None, ..moved };
+    }
+    Ok(Some(moved))
+}
+
+async fn keep_trouble(conn: Conn<'_>, settles: &[&Settle]) -> Result<(), StoreError> {
+    const SQL: Pair = bulk!(
+        "insert into delivery (run_id, message_id, attempt, at_ms, route, stage, outcome, class, code, enhanced, text)
+         select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint),
+                cast(value ->> 3 as bigint), cast(value ->> 4 as text), cast(value ->> 5 as text),
+                cast(value ->> 6 as text), cast(value ->> 7 as text), cast(value ->> 8 as bigint),
+                cast(value ->> 9 as text), cast(value ->> 10 as text)
+         from",
+        "$1",
+        ""
+    );
+    let mut rows = Rows::default();
+    for settle in settles {
+        let Some(trouble) = &settle.trouble else { continue };
+        let said = text::mask_addresses(&text::clean(&trouble.text, REPLY_BYTES_MAX));
+        rows.push(&(
+            settle.run_id,
+            settle.id,
+            settle.attempt,
+            settle.at_ms,
+            &trouble.route,
+            trouble.stage,
+            settle.outcome.as_str(),
+            trouble.class,
+            trouble.code,
+            &trouble.enhanced,
+            said,
+        ));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (sql, rows) = (conn.pick(&SQL), rows.json());
+    on!(conn, "keep what a server said", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))
+}
+
+impl Outcome {
+    /// The word for it in `delivery`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Sent { .. } => "sent",
+            Outcome::Bounced { .. } => "bounced",
+            Outcome::Deferred { .. } => "deferred",
+            Outcome::Released { .. } => "released",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Skipped { .. } => "skipped",
+            Outcome::Lost => "in_doubt",
+        }
+    }
+}
+
+/// What may forbid an arm besides the row itself: its run, its member, its address.
+macro_rules! arm_conditions {
+    () => {
+        " join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
+          left join member p on p.id = m.member_id
+          where (m.member_id is null or p.mail_epoch = a.mail_epoch)
+            and not exists (select 1 from suppression x where x.addr_key = a.addr_key and x.scope in ('all', a.scope)
+                            and (x.expires_at_ms is null or x.expires_at_ms > a.at_ms))"
+    };
+}
+/// The columns of a wish to arm.
+macro_rules! wished_row {
+    () => {
+        "select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+         cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
+         cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
+         cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
+         cast(value ->> 8 as bigint) as at_ms"
+    };
+}
+
+/// Arms: what is not leased by this epoch at this attempt, or whose run, member or address forbids it, is simply not
+/// armed. It never waits: a row that someone else is touching is not armed either.
+async fn arm(
+    mut conn: Conn<'_>,
+    epoch: i64,
+    arms: &[&Arm],
+    deltas: &mut Deltas,
+) -> Result<HashMap<(i64, i64), ()>, StoreError> {
+    // The two differ in the lock alone (and in the join's order, which SQLite is told).
+    const SQL: Pair = Pair {
+        sqlite: concat!(
+            "with a as materialized (",
+            wished_row!(),
+            " from json_each($2)),
+             ok as materialized (select a.* from a cross join message m on m.id = a.id and m.run_id = a.run_id
+               and m.attempt = a.attempt and m.state = 'leased' and m.owner = $1 ",
+            arm_conditions!(),
+            ") update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
+               template_version_id = ok.template_version_id
+             from ok where message.id = ok.id and message.run_id = ok.run_id
+             returning run_id, id"
+        ),
+        postgres: concat!(
+            "with a as materialized (",
+            wished_row!(),
+            " from json_array_elements(cast($2 as json))),
+             ok as materialized (select a.* from a join message m on m.run_id = a.run_id and m.id = a.id
+               and m.attempt = a.attempt and m.state = 'leased' and m.owner = $1 ",
+            arm_conditions!(),
+            " order by m.run_id, m.id for update of m skip locked
+             ) update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
+               template_version_id = ok.template_version_id
+             from ok where message.run_id = ok.run_id and message.id = ok.id
+             returning message.run_id, message.id"
+        ),
+    };
+    if arms.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let wished = Rows::of(arms.iter().map(|arm| {
+        (
+            arm.run_id,
+            arm.id,
+            arm.attempt,
+            arm.generation,
+            arm.mail_epoch,
+            arm.addr_key,
+            &arm.scope,
+            arm.template_version_id,
+            arm.at_ms,
+        )
+    }));
+    let (sql, wished) = (conn.pick(&SQL), wished.json());
+    let granted: Vec<(i64, i64)> = on!(conn.again(), "arm messages", c =>
+        sqlx::query_as(sql).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?;
+    let granted: HashMap<(i64, i64), ()> = granted.into_iter().map(|key| (key, ())).collect();
+    let armed: Vec<&&Arm> = arms.iter().filter(|arm| granted.contains_key(&(arm.run_id, arm.id))).collect();
+    for arm in &armed {
+        deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
+    }
+    keep_shown(conn, &armed).await?;
+    Ok(granted)
+}
+
+async fn keep_shown(conn: Conn<'_>, armed: &[&&Arm]) -> Result<(), StoreError> {
+    const SQL: Pair = bulk!(
+        "insert into shown (run_id, message_id, body)
+         select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from",
+        "$1",
+        "where true on conflict (run_id, message_id) do update set body = excluded.body"
+    );
+    let rows = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (sql, rows) = (conn.pick(&SQL), rows.json());
+    on!(conn, "keep what was shown", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))
+}

@@ -1,0 +1,113 @@
+//! The writer of turns: one task takes every turn that is waiting, runs them in one transaction, commits once. No timer
+//! gathers the batch: the commit before it does.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::turn::{self, Turn};
+use crate::store::{Db, Lane, StoreError};
+
+/// Most turns in one commit.
+const TURNS_BATCH_MAX: usize = 256;
+/// Turns that may wait for the writer; every slot has at most one.
+const TURNS_WAITING_MAX: usize = 4096;
+/// First pause before a failed settle is repeated, and the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// Why a turn has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// Whether it was written is unknown, or it was not: the arm counts as refused, the settle must be repeated.
+    #[error("the turn was not written: {0}")]
+    NotWritten(String),
+    /// The writer has ended.
+    #[error("the queue's writer has ended")]
+    Ended,
+}
+
+struct Item {
+    turn: Turn,
+    answer: oneshot::Sender<Result<bool, String>>,
+}
+
+/// The slots' handle on the writer; cheap to clone. The writer ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Turns(mpsc::Sender<Item>);
+
+impl Turns {
+    /// A handle and its writer, to be spawned by the caller. `committed` hears of every commit: how many turns it held
+    /// and how long it took.
+    pub fn new(
+        db: Db,
+        epoch: i64,
+        committed: impl Fn(usize, Duration) + Send + 'static,
+    ) -> (Turns, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::channel(TURNS_WAITING_MAX);
+        (Turns(sender), write(db, epoch, receiver, committed))
+    }
+
+    /// Hands in a turn; returns, after it is durable, whether its arm was granted.
+    ///
+    /// # Errors
+    /// [`TurnError::NotWritten`]: the commit failed or got no answer. Its settle must be handed in again.
+    pub async fn take(&self, turn: Turn) -> Result<bool, TurnError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Item { turn, answer }).await.map_err(|_| TurnError::Ended)?;
+        answered.await.map_err(|_| TurnError::Ended)?.map_err(TurnError::NotWritten)
+    }
+
+    /// Hands in what is owed until it is durable: a settle may be late, never lost while the process lives.
+    ///
+    /// # Errors
+    /// [`TurnError::Ended`] alone.
+    pub async fn settle(&self, turn: Turn) -> Result<(), TurnError> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.take(Turn { settle: turn.settle.clone(), arm: None }).await {
+                Ok(_) => return Ok(()),
+                Err(TurnError::Ended) => return Err(TurnError::Ended),
+                Err(TurnError::NotWritten(_)) => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(RETRY_LAST);
+        }
+    }
+}
+
+async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
+    let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
+    while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
+        let began = tokio::time::Instant::now();
+        let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
+        match commit(&db, epoch, &turns).await {
+            Ok(granted) => {
+                committed(turns.len(), began.elapsed());
+                for (item, granted) in batch.drain(..).zip(granted) {
+                    let _ = item.answer.send(Ok(granted));
+                }
+            }
+            Err(error) if turns.len() > 1 && !error.is_full() && !error.is_passing() => {
+                // One bad row must not fail its neighbours: the batch is repeated item by item.
+                tracing::warn!(%error, turns = turns.len(), "a batch of turns was refused, repeating it one by one");
+                for (item, turn) in batch.drain(..).zip(turns) {
+                    let one = commit(&db, epoch, std::slice::from_ref(&turn)).await;
+                    let _ = item.answer.send(one.map(|granted| granted[0]).map_err(|error| error.to_string()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, turns = turns.len(), "turns were not written");
+                for item in batch.drain(..) {
+                    let _ = item.answer.send(Err(error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+    let mut tx = db.begin(Lane::Turn).await?;
+    let granted = turn::run(tx.conn(), epoch, turns).await?;
+    tx.commit().await?;
+    Ok(granted)
+}
