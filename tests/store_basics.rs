@@ -1,6 +1,6 @@
 //! The store's ground rules, on both databases: a dropped transaction leaves nothing, epochs are never reused.
 
-use indicia::store::{Lane, daemon, setting};
+use indicia::store::{Db, Lane, OpenOptions, daemon, setting};
 
 use crate::both_dbs;
 
@@ -30,5 +30,18 @@ both_dbs! {
         assert!(second > first);
         assert_eq!(daemon::living(tx.conn()).await.unwrap().len(), 1);
         tx.commit().await.unwrap();
+    }
+}
+
+both_dbs! {
+    async fn a_second_opening_finds_what_the_first_wrote_and_nothing_to_migrate(test) {
+        std::fs::write(test.folder.path().join("beside"), "a file beside the database disturbs nothing").unwrap();
+        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
+        setting::get_or_set(tx.conn(), "colour", "green").await.unwrap();
+        tx.commit().await.unwrap();
+        let again = Db::open(&test.url, &OpenOptions::default()).await.unwrap();
+        again.migrate().await.unwrap();
+        let mut reader = again.reader().await.unwrap();
+        assert_eq!(setting::get(reader.conn(), "colour").await.unwrap().as_deref(), Some("green"));
     }
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct TestDb {
     pub db: Db,
     pub url: String,
-    pub kind: &'static str,
+    /// Removed when the test ends; a place for the test's own files.
     pub folder: TempDir,
 }
 
@@ -53,7 +53,7 @@ pub async fn sqlite() -> TestDb {
     let url = format!("sqlite://{}", folder.path().join("indicia.db").display());
     let db = Db::open(&url, &OpenOptions::default()).await.expect("open SQLite");
     db.migrate().await.expect("migrate SQLite");
-    TestDb { db, url, kind: "sqlite", folder }
+    TestDb { db, url, folder }
 }
 
 /// A migrated database on our PostgreSQL server, or `None` (said loudly) where PostgreSQL is not installed.
@@ -61,7 +61,7 @@ pub async fn postgres() -> Option<TestDb> {
     let url = postgres_url().await?;
     let db = Db::open(&url, &OpenOptions::default()).await.expect("open PostgreSQL");
     db.migrate().await.expect("migrate PostgreSQL");
-    Some(TestDb { db, url, kind: "postgres", folder: tempfile::tempdir().expect("a temporary folder") })
+    Some(TestDb { db, url, folder: tempfile::tempdir().expect("a temporary folder") })
 }
 
 /// The URL of a fresh, empty database on our server.
