@@ -3,4 +3,5 @@
 pub mod base;
 pub mod domain;
 pub mod queue;
+pub mod smtp;
 pub mod store;

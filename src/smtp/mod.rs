@@ -1,0 +1,22 @@
+//! The wire: our own SMTP conversation, because only it can say at which step a mail failed and whether its final
+//! dot may have left (RFC 5321).
+//!
+//! ```text
+//! Connection::open ─► open_envelope(1) ─► finish(body 1, envelope 2) ─► finish(body 2, …) ─► quit
+//!      banner, EHLO,     MAIL RCPT DATA      body 1 CRLF.CRLF MAIL RCPT DATA
+//!      STARTTLS, AUTH    reads the 354       reads reply 1, then the next 354
+//! ```
+//! There is no retry, no pool and no clock in this room: a [`Failure`] says what happened, its caller decides.
+
+mod connection;
+mod deliver;
+mod failure;
+mod reply;
+mod route;
+mod wire;
+
+pub use connection::{Capabilities, Connection};
+pub use deliver::{Envelope, Finished, Opened};
+pub use failure::{Failure, Kind, Stage};
+pub use reply::{Enhanced, Reply};
+pub use route::{Credentials, Route, Timeouts, Tls, TlsConfigs};
