@@ -3,5 +3,9 @@
 pub mod address;
 pub mod campaign;
 pub mod catalog;
+pub mod engagement;
 pub mod member;
 pub mod message;
+pub mod recommend;
+pub mod shown;
+pub mod tagging;

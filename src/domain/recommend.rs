@@ -1,0 +1,516 @@
+//! What to show a member, and why: candidates from several sources, each scored, then passed through the rules.
+//!
+//! - A **source** proposes a few products with a strength and a reason: looked at and not bought, what a tag speaks
+//!   of, what sells in the categories looked at. A new source is one function and a line in [`Desk::candidates`].
+//! - The **score** of a product is the sum of what the sources gave it; its reason is the strongest one's. Equal
+//!   scores are ordered by a hash of member and product: always the same, and different between members.
+//! - The **rules** decide what may be shown at all ([`Desk::is_allowed`]) and how much of one kind
+//!   ([`Slack`]). What sells best fills the places that are left.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{BANDS, Catalog, Index, Node, Product, Shelf};
+use super::member::Member;
+use super::tagging::{BRAND, INTEREST};
+use crate::base::draw;
+use crate::text_enum;
+
+/// Most products one block can ask for.
+pub const PICKS_MAX: usize = 24;
+/// Nothing bought within this time is offered again, milliseconds (180 days).
+pub const BOUGHT_LATELY_MS: i64 = 180 * DAY_MS;
+/// Products of one category in one block while there are others.
+const PER_CATEGORY: usize = 2;
+/// Products looked at that `for_you` shows again.
+const VIEWED_AGAIN: usize = 2;
+/// What a look is worth halves in this time, milliseconds (14 days).
+const VIEW_HALF_LIFE_MS: i64 = 14 * DAY_MS;
+/// Tags of a kind that are followed, the strongest first.
+const TAGS_FOLLOWED: usize = 6;
+/// Products each tag or category proposes.
+const PER_SOURCE: usize = 5;
+/// How much weaker each next product of one source is.
+const NEXT: f64 = 0.9;
+const DAY_MS: i64 = 86_400_000;
+
+text_enum! {
+    /// What a product block shows: the name a marketer writes in the template.
+    pub enum Strategy {
+        /// What the member's own behaviour speaks for.
+        ForYou = "for_you",
+        /// Looked at last and not bought, then what sells in those categories.
+        Viewed = "viewed",
+        /// What sells best.
+        Popular = "popular",
+        /// What came last into the catalogue.
+        New = "new",
+        /// The products named in the block, then what sells best.
+        Pinned = "pinned",
+    }
+}
+
+/// What a product block asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    pub strategy: Strategy,
+    /// How many products, at most [`PICKS_MAX`].
+    pub n: usize,
+    /// Only this category, by whole path or last part; left only where the block would stay empty.
+    pub category: Option<String>,
+    /// Article numbers and categories that are never shown.
+    pub exclude: Vec<String>,
+    /// Article numbers for [`Strategy::Pinned`], in order.
+    pub pinned: Vec<String>,
+}
+
+impl Default for Request {
+    fn default() -> Request {
+        Request { strategy: Strategy::ForYou, n: 3, category: None, exclude: Vec::new(), pinned: Vec::new() }
+    }
+}
+
+/// A product a member did something with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act {
+    pub product: i64,
+    pub at_ms: i64,
+}
+
+/// A tag of a member with its score now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TagScore {
+    pub key: Arc<str>,
+    pub score: f64,
+}
+
+/// What is known of a member's behaviour, bounded, loaded for a whole claim at once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// Looked at, each product once, the latest first.
+    pub viewed: Vec<Act>,
+    /// Bought, the latest first.
+    pub bought: Vec<Act>,
+    /// The highest score first.
+    pub tags: Vec<TagScore>,
+}
+
+impl History {
+    /// The score of a tag, 0 without it.
+    pub fn tag(&self, key: &str) -> f64 {
+        self.tags.iter().find(|tag| *tag.key == *key).map_or(0.0, |tag| tag.score)
+    }
+}
+
+text_enum! {
+    /// Why a product is shown.
+    pub enum Why {
+        /// The member looked at it and did not buy it.
+        Viewed = "viewed",
+        /// The member's tag speaks of its category.
+        Interest = "interest",
+        /// The member's tag speaks of its brand.
+        Brand = "brand",
+        /// It sells well in a category the member looked at, or the block asks for.
+        Category = "category",
+        /// It sells well.
+        Popular = "popular",
+        /// It is new.
+        New = "new",
+        /// The marketer chose it.
+        Pinned = "pinned",
+    }
+}
+
+impl Why {
+    const fn letter(self) -> char {
+        match self {
+            Why::Viewed => 'v',
+            Why::Interest => 'i',
+            Why::Brand => 'b',
+            Why::Category => 'c',
+            Why::Popular => 'p',
+            Why::New => 'n',
+            Why::Pinned => 'x',
+        }
+    }
+
+    /// What such a reason rests on where the product itself tells.
+    fn rests_on(self, product: &Product) -> Option<&str> {
+        match self {
+            Why::Interest | Why::Category => Some(product.category_leaf()),
+            Why::Brand => Some(&product.brand),
+            Why::Viewed | Why::Popular | Why::New | Why::Pinned => None,
+        }
+    }
+}
+
+/// Why a product is shown, and the category or brand that rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    pub why: Why,
+    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Arc<str>>,
+}
+
+impl Reason {
+    fn plain(why: Why) -> Reason {
+        Reason { why, on: None }
+    }
+
+    /// The tag this reason rests on.
+    pub fn tag(&self) -> Option<String> {
+        match (self.why, &self.on) {
+            (Why::Interest, Some(on)) => Some(format!("{INTEREST}{on}")),
+            (Why::Brand, Some(on)) => Some(format!("{BRAND}{on}")),
+            _ => None,
+        }
+    }
+
+    /// The reason as a [`Shown`](super::shown::Shown) keeps it: one letter, and what it rests on only where the
+    /// product does not tell.
+    pub fn code(&self, product: &Product) -> String {
+        let mut code = self.why.letter().to_string();
+        if let Some(on) = self.on.as_deref().filter(|on| self.why.rests_on(product) != Some(on)) {
+            code.push('=');
+            code.push_str(on);
+        }
+        code
+    }
+
+    /// The reason a code stands for; `None`: not one of ours.
+    pub fn from_code(code: &str, product: &Product) -> Option<Reason> {
+        let why = Why::ALL.iter().copied().find(|why| code.starts_with(why.letter()))?;
+        let on = match code[1..].strip_prefix('=') {
+            Some(on) => Some(on.into()),
+            None => why.rests_on(product).map(Arc::from),
+        };
+        Some(Reason { why, on })
+    }
+}
+
+/// A product to show, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pick {
+    pub product: i64,
+    pub reason: Reason,
+}
+
+/// The products of one block, best first; never one that is `taken` (ids shown in the same mail), to which they are
+/// added. At most `request.n`; none only where the member's market sells nothing that is neither taken, excluded nor
+/// bought lately.
+pub fn pick(
+    catalog: &Catalog,
+    member: &Member,
+    history: &History,
+    request: &Request,
+    taken: &mut Vec<i64>,
+    now_ms: i64,
+) -> Vec<Pick> {
+    let desk = Desk::new(catalog, member, history, request, taken, now_ms);
+    let mut candidates = desk.candidates();
+    rank(&mut candidates, member.id, catalog);
+    let picks = desk.choose(candidates);
+    taken.extend(picks.iter().map(|pick| pick.product));
+    picks
+}
+
+/// A product some source proposes.
+struct Candidate {
+    index: Index,
+    score: f64,
+    /// The strength of the source whose reason is kept.
+    strongest: f64,
+    reason: Reason,
+}
+
+/// Highest score first.
+fn rank(candidates: &mut [Candidate], member: i64, catalog: &Catalog) {
+    let lot = |candidate: &Candidate| draw::fraction(&[member, catalog.at(candidate.index).id]);
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| lot(a).total_cmp(&lot(b))));
+}
+
+/// How far the rules give way, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Slack {
+    /// At most [`PER_CATEGORY`] of one category.
+    None,
+    /// Any number of one category, where there are not enough others.
+    SameCategory,
+    /// Beyond the category asked for, where the block would be empty.
+    OtherCategory,
+    /// Even of a category bought from lately, where the block would still be empty.
+    BoughtCategory,
+}
+
+/// Everything one decision looks at.
+struct Desk<'a> {
+    catalog: &'a Catalog,
+    shelf: &'a Shelf,
+    history: &'a History,
+    request: &'a Request,
+    now_ms: i64,
+    wanted: &'a [Node],
+    excluded: Vec<Node>,
+    /// Taken, excluded by article number, or bought lately.
+    barred: Vec<Index>,
+    /// Categories bought from lately; only `for_you` minds.
+    owned: Vec<Node>,
+    /// The price band the member buys and looks in.
+    band: Option<usize>,
+}
+
+impl<'a> Desk<'a> {
+    fn new(
+        catalog: &'a Catalog,
+        member: &Member,
+        history: &'a History,
+        request: &'a Request,
+        taken: &[i64],
+        now_ms: i64,
+    ) -> Desk<'a> {
+        let shelf = catalog.shelf(&member.market);
+        let lately = |act: &&Act| now_ms - act.at_ms < BOUGHT_LATELY_MS;
+        let bought: Vec<Index> =
+            history.bought.iter().filter(lately).filter_map(|act| catalog.index(act.product)).collect();
+        let owned = match request.strategy {
+            Strategy::ForYou => bought.iter().map(|index| catalog.node_of(*index)).collect(),
+            _ => Vec::new(),
+        };
+        let mut barred = bought;
+        barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
+        barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
+        barred.sort_unstable();
+        Desk {
+            catalog,
+            shelf,
+            history,
+            request,
+            now_ms,
+            wanted: request.category.as_deref().map_or(&[], |name| catalog.nodes_named(name)),
+            excluded: request.exclude.iter().flat_map(|name| catalog.nodes_named(name)).copied().collect(),
+            barred,
+            owned,
+            band: usual_band(catalog, shelf, history),
+        }
+    }
+
+    /// The rules that never give way, and as many of the others as `slack` leaves.
+    fn is_allowed(&self, index: Index, slack: Slack) -> bool {
+        if !self.shelf.is_sold(index) || self.barred.binary_search(&index).is_ok() {
+            return false;
+        }
+        let node = self.catalog.node_of(index);
+        let within = |above: &Node| self.catalog.is_within(node, *above);
+        !self.excluded.iter().any(within)
+            && (slack >= Slack::BoughtCategory || !self.owned.contains(&node))
+            && (slack >= Slack::OtherCategory || self.request.category.is_none() || self.wanted.iter().any(within))
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut out = Vec::with_capacity(64);
+        match self.request.strategy {
+            Strategy::ForYou => {
+                self.viewed(VIEWED_AGAIN, &mut out);
+                self.interests(&mut out);
+                self.brands(&mut out);
+                self.around_viewed(&mut out);
+            }
+            Strategy::Viewed => {
+                self.viewed(PICKS_MAX, &mut out);
+                self.around_viewed(&mut out);
+            }
+            Strategy::New => self.newest(&mut out),
+            Strategy::Pinned => self.pinned(&mut out),
+            Strategy::Popular => {}
+        }
+        out
+    }
+
+    /// Looked at and not bought, up to `n` of them.
+    fn viewed(&self, n: usize, out: &mut Vec<Candidate>) {
+        let mut left = n;
+        for act in &self.history.viewed {
+            let Some(index) = self.catalog.index(act.product).filter(|_| left > 0) else { continue };
+            let bought = self.history.bought.iter().any(|bought| bought.product == act.product);
+            if !bought && self.is_allowed(index, Slack::None) {
+                let half_lives = (self.now_ms - act.at_ms).max(0) as f64 / VIEW_HALF_LIFE_MS as f64;
+                propose(out, index, 1.2 * (-half_lives).exp2(), || Reason::plain(Why::Viewed));
+                left -= 1;
+            }
+        }
+    }
+
+    /// What sells in the categories that tags speak of, in the member's price band first.
+    fn interests(&self, out: &mut Vec<Candidate>) {
+        for (name, strength) in self.tags(INTEREST) {
+            for node in self.catalog.nodes_named(name) {
+                self.best_of(*node, Why::Interest, strength, out);
+            }
+        }
+    }
+
+    /// What sells of the brands that tags speak of.
+    fn brands(&self, out: &mut Vec<Candidate>) {
+        for (name, strength) in self.tags(BRAND) {
+            let Some(list) = self.shelf.brands.get(name) else { continue };
+            let on: Arc<str> = name.into();
+            let reason = || Reason { why: Why::Brand, on: Some(on.clone()) };
+            self.take(list.iter().copied(), 0.6 * strength, reason, out);
+        }
+    }
+
+    /// What sells in the categories looked at last.
+    fn around_viewed(&self, out: &mut Vec<Candidate>) {
+        let mut nodes: Vec<Node> = Vec::with_capacity(4);
+        for act in &self.history.viewed {
+            let Some(index) = self.catalog.index(act.product) else { continue };
+            let node = self.catalog.node_of(index);
+            if nodes.len() < 4 && !nodes.contains(&node) {
+                nodes.push(node);
+                self.best_of(node, Why::Category, 0.3, out);
+            }
+        }
+    }
+
+    fn newest(&self, out: &mut Vec<Candidate>) {
+        let newest = match self.wanted {
+            [node] => self.shelf.rack(*node).map_or(&[][..], |rack| &rack.newest),
+            _ => &self.shelf.newest,
+        };
+        let allowed = newest.iter().filter(|index| self.is_allowed(**index, Slack::None));
+        for (place, index) in allowed.take(4 * self.request.n.min(PICKS_MAX)).enumerate() {
+            propose(out, *index, 1.0 / (place + 1) as f64, || Reason::plain(Why::New));
+        }
+    }
+
+    fn pinned(&self, out: &mut Vec<Candidate>) {
+        let pinned = self.request.pinned.iter().filter_map(|sku| self.catalog.index_of_sku(sku));
+        for (place, index) in pinned.filter(|index| self.is_allowed(*index, Slack::None)).enumerate() {
+            propose(out, index, 1.0 / (place + 1) as f64, || Reason::plain(Why::Pinned));
+        }
+    }
+
+    /// The strongest tags of a kind, without their prefix, each with a strength in 0..1.
+    fn tags(&self, kind: &'static str) -> impl Iterator<Item = (&'a str, f64)> {
+        let of_kind = self.history.tags.iter().filter_map(move |tag| Some((tag.key.strip_prefix(kind)?, tag.score)));
+        of_kind.take(TAGS_FOLLOWED).map(|(name, score)| (name, score / (score + 1.0)))
+    }
+
+    /// Proposes what sells best in a category, in the member's price band first.
+    fn best_of(&self, node: Node, why: Why, strength: f64, out: &mut Vec<Candidate>) {
+        let Some(rack) = self.shelf.rack(node) else { return };
+        let in_band = self.band.map_or(&[][..], |band| &rack.bands[band]);
+        let on = self.catalog.leaf_of(node);
+        let reason = || Reason { why, on: Some(on.clone()) };
+        self.take(in_band.iter().copied(), strength, reason, out);
+        self.take(rack.popular.iter().copied(), 0.8 * strength, reason, out);
+    }
+
+    fn take(
+        &self,
+        list: impl Iterator<Item = Index>,
+        strength: f64,
+        reason: impl Fn() -> Reason,
+        out: &mut Vec<Candidate>,
+    ) {
+        let mut strength = strength;
+        for index in list.filter(|index| self.is_allowed(*index, Slack::None)).take(PER_SOURCE) {
+            propose(out, index, strength, &reason);
+            strength *= NEXT;
+        }
+    }
+
+    /// Lets the rules choose among the ranked candidates, then among what sells best.
+    fn choose(&self, ranked: Vec<Candidate>) -> Vec<Pick> {
+        let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
+        for slack in [Slack::None, Slack::SameCategory, Slack::OtherCategory, Slack::BoughtCategory] {
+            if choice.is_full() || (slack > Slack::SameCategory && !choice.chosen.is_empty()) {
+                break;
+            }
+            for candidate in &ranked {
+                choice.admit(self, candidate.index, slack, || candidate.reason.clone());
+            }
+            self.fill(&mut choice, slack);
+        }
+        let chosen = choice.chosen.into_iter();
+        chosen.map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()
+    }
+
+    /// Fills what is left with what sells best, in the categories asked for or in all.
+    fn fill(&self, choice: &mut Choice, slack: Slack) {
+        if self.request.category.is_some() && slack < Slack::OtherCategory {
+            for node in self.wanted {
+                let on = self.catalog.leaf_of(*node);
+                let reason = || Reason { why: Why::Category, on: Some(on.clone()) };
+                for index in self.shelf.rack(*node).into_iter().flat_map(|rack| &rack.popular) {
+                    choice.admit(self, *index, slack, reason);
+                }
+            }
+            return;
+        }
+        for index in &self.shelf.popular {
+            if choice.is_full() {
+                return;
+            }
+            choice.admit(self, *index, slack, || Reason::plain(Why::Popular));
+        }
+    }
+}
+
+/// Adds a proposal; a product proposed twice gathers both strengths and keeps the stronger reason.
+fn propose(out: &mut Vec<Candidate>, index: Index, strength: f64, reason: impl FnOnce() -> Reason) {
+    match out.iter_mut().find(|candidate| candidate.index == index) {
+        Some(known) => {
+            known.score += strength;
+            if strength > known.strongest {
+                (known.strongest, known.reason) = (strength, reason());
+            }
+        }
+        None => out.push(Candidate { index, score: strength, strongest: strength, reason: reason() }),
+    }
+}
+
+/// What has been chosen for one block so far.
+struct Choice {
+    n: usize,
+    chosen: Vec<(Index, Reason)>,
+    nodes: Vec<Node>,
+}
+
+impl Choice {
+    fn new(n: usize) -> Choice {
+        Choice { n, chosen: Vec::with_capacity(n), nodes: Vec::with_capacity(n) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.chosen.len() >= self.n
+    }
+
+    fn admit(&mut self, desk: &Desk<'_>, index: Index, slack: Slack, reason: impl FnOnce() -> Reason) {
+        if self.is_full() || self.chosen.iter().any(|(chosen, _)| *chosen == index) || !desk.is_allowed(index, slack) {
+            return;
+        }
+        let node = desk.catalog.node_of(index);
+        let many = self.nodes.iter().filter(|chosen| **chosen == node).count() >= PER_CATEGORY;
+        if slack >= Slack::SameCategory || !many {
+            self.nodes.push(node);
+            self.chosen.push((index, reason()));
+        }
+    }
+}
+
+/// The price band a member buys in, looks counting a third; `None` where nothing is known.
+fn usual_band(catalog: &Catalog, shelf: &Shelf, history: &History) -> Option<usize> {
+    let acts = history.bought.iter().map(|act| (act, 3)).chain(history.viewed.iter().map(|act| (act, 1)));
+    let (mut sum, mut weight) = (0, 0);
+    for (act, counts) in acts {
+        if let Some(band) = catalog.index(act.product).and_then(|index| shelf.band(index)) {
+            sum += counts * usize::from(band);
+            weight += counts;
+        }
+    }
+    (weight > 0).then(|| ((2 * sum + weight) / (2 * weight)).min(BANDS - 1))
+}
