@@ -2,4 +2,5 @@
 
 mod support;
 
+mod permission;
 mod store_basics;

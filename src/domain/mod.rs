@@ -3,9 +3,13 @@
 pub mod address;
 pub mod campaign;
 pub mod catalog;
+pub mod consent;
 pub mod engagement;
+pub mod event;
 pub mod member;
 pub mod message;
+pub mod money;
 pub mod recommend;
 pub mod shown;
+pub mod suppression;
 pub mod tagging;

@@ -31,11 +31,14 @@
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 
+pub mod consent;
 pub mod daemon;
 mod db;
 mod error;
+pub mod member;
 mod rows;
 pub mod setting;
+pub mod suppression;
 
 pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};
 pub use error::StoreError;

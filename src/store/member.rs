@@ -1,0 +1,234 @@
+//! Members and their attributes.
+
+use std::collections::HashMap;
+
+use super::{Conn, Pair, Rows, StoreError};
+use crate::domain::address::{AddrSecret, Email};
+use crate::domain::member::Member;
+use crate::{bulk, on};
+
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    id: i64,
+    email: String,
+    addr_key: i64,
+    external_id: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    locale: String,
+    zone: String,
+    market: String,
+    points: i64,
+    orders: i64,
+    revenue_minor: i64,
+    last_order_at_ms: Option<i64>,
+    mail_epoch: i64,
+}
+
+impl From<MemberRow> for Member {
+    fn from(row: MemberRow) -> Member {
+        Member {
+            id: row.id,
+            email: row.email,
+            addr_key: row.addr_key,
+            external_id: row.external_id,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            locale: row.locale,
+            zone: row.zone,
+            market: row.market,
+            points: row.points,
+            orders: row.orders,
+            revenue_minor: row.revenue_minor,
+            last_order_at_ms: row.last_order_at_ms,
+            mail_epoch: row.mail_epoch,
+            attributes: Default::default(),
+        }
+    }
+}
+
+/// The live ones among `ids`, each with its attributes: two statements whatever the number.
+pub async fn profiles(mut conn: Conn<'_>, ids: &[i64]) -> Result<HashMap<i64, Member>, StoreError> {
+    const MEMBERS: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ") select m.id, m.email, m.addr_key, m.external_id, m.first_name, m.last_name, m.locale, m.zone, m.market,
+             m.points, m.orders, m.revenue_minor, m.last_order_at_ms, m.mail_epoch
+           from row join member m on m.id = row.id where m.status = 'live'"
+    );
+    const ATTRIBUTES: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ") select v.member_id, a.name, v.text
+           from row join member_attribute v on v.member_id = row.id join attribute a on a.id = v.attribute_id"
+    );
+    let wanted = Rows::of(ids.iter().map(|id| (id,))).json();
+    let sql = conn.pick(&MEMBERS);
+    let rows: Vec<MemberRow> =
+        on!(conn.again(), "load members", c => sqlx::query_as(sql).bind(&wanted).fetch_all(&mut *c).await)?;
+    let mut members: HashMap<i64, Member> = rows.into_iter().map(|row| (row.id, row.into())).collect();
+    let sql = conn.pick(&ATTRIBUTES);
+    let values: Vec<(i64, String, String)> =
+        on!(conn, "load attributes", c => sqlx::query_as(sql).bind(&wanted).fetch_all(&mut *c).await)?;
+    for (id, name, text) in values {
+        if let Some(member) = members.get_mut(&id) {
+            member.attributes.insert(name, text);
+        }
+    }
+    Ok(members)
+}
+
+/// The live member with this address, in any letter case.
+pub async fn by_email(conn: Conn<'_>, secret: &AddrSecret, email: &Email) -> Result<Option<Member>, StoreError> {
+    by_addr_key(conn, secret.key(email)).await
+}
+
+/// The live member whose address has this key.
+pub async fn by_addr_key(mut conn: Conn<'_>, addr_key: i64) -> Result<Option<Member>, StoreError> {
+    const SQL: &str = "select id from member where addr_key = $1";
+    let id: Option<i64> = on!(conn.again(), "find a member by address", c => sqlx::query_scalar(SQL).bind(addr_key).fetch_optional(&mut *c).await)?;
+    one(conn, id).await
+}
+
+/// The live member whom the shop knows under this id.
+pub async fn by_external(mut conn: Conn<'_>, external_id: &str) -> Result<Option<Member>, StoreError> {
+    const SQL: &str = "select id from member where external_id = $1";
+    let id: Option<i64> = on!(conn.again(), "find a member by external id", c => sqlx::query_scalar(SQL).bind(external_id).fetch_optional(&mut *c).await)?;
+    one(conn, id).await
+}
+
+async fn one(conn: Conn<'_>, id: Option<i64>) -> Result<Option<Member>, StoreError> {
+    let Some(id) = id else { return Ok(None) };
+    Ok(profiles(conn, &[id]).await?.remove(&id))
+}
+
+/// Raises the mail epoch of `ids`: whatever was claimed under the old one will not be armed.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn raise_epoch(conn: Conn<'_>, ids: &[i64]) -> Result<(), StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ") update member set mail_epoch = mail_epoch + 1 where id in (select id from row)"
+    );
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let sql = conn.pick(&SQL);
+    let rows = Rows::of(ids.iter().map(|id| (id,))).json();
+    on!(conn, "raise mail epochs", c => sqlx::query(sql).bind(rows).execute(&mut *c).await.map(|_| ()))
+}
+
+/// A member to insert: the profile (its id and counters are ignored), the mail provider's row, and the lot drawn.
+#[derive(Debug, Clone, Default)]
+pub struct NewMember {
+    pub profile: Member,
+    pub provider_id: i64,
+    pub lot: i64,
+}
+
+/// The live members who have one of the given address keys or one of the given external ids, with their attributes.
+pub async fn matching(
+    mut conn: Conn<'_>,
+    keys: impl IntoIterator<Item = (Option<i64>, Option<&str>)>,
+) -> Result<Vec<Member>, StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(addr_key, external_id) as (select cast(value ->> 0 as bigint), value ->> 1 from",
+        "$1",
+        ") select m.id from row join member m on m.addr_key = row.addr_key
+           union select m.id from row join member m on m.external_id = row.external_id"
+    );
+    let sql = conn.pick(&SQL);
+    let rows = Rows::of(keys).json();
+    let ids: Vec<i64> =
+        on!(conn.again(), "match members", c => sqlx::query_scalar(sql).bind(rows).fetch_all(&mut *c).await)?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(profiles(conn, &ids).await?.into_values().collect())
+}
+
+/// Inserts members and returns their ids by address key. Their attributes are written apart.
+///
+/// # Errors
+/// A unique violation where an address or external id is taken.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn insert(conn: Conn<'_>, new: &[NewMember], now_ms: i64) -> Result<HashMap<i64, i64>, StoreError> {
+    const SQL: Pair = bulk!(
+        "insert into member (email, addr_key, external_id, first_name, last_name, locale, zone, market, provider_id, lot,
+           points, created_at_ms, updated_at_ms)
+         select value ->> 0, cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+           value ->> 6, value ->> 7, cast(value ->> 8 as bigint), cast(value ->> 9 as bigint),
+           cast(value ->> 10 as bigint), $2, $2 from",
+        "$1",
+        "returning addr_key, id"
+    );
+    if new.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = conn.pick(&SQL);
+    let mut rows = Rows::default();
+    for NewMember { profile: m, provider_id, lot } in new {
+        rows.push(&(
+            &m.email,
+            m.addr_key,
+            &m.external_id,
+            &m.first_name,
+            &m.last_name,
+            &m.locale,
+            &m.zone,
+            &m.market,
+            provider_id,
+            lot,
+            m.points,
+        ));
+    }
+    let rows = rows.json();
+    let ids: Vec<(i64, i64)> =
+        on!(conn, "insert members", c => sqlx::query_as(sql).bind(rows).bind(now_ms).fetch_all(&mut *c).await)?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Overwrites the profiles of members, each given with its provider's row. A new address raises the mail epoch.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn update(conn: Conn<'_>, changed: &[(&Member, i64)], now_ms: i64) -> Result<(), StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(id, email, addr_key, external_id, first_name, last_name, locale, zone, market, provider_id, points) as
+           (select cast(value ->> 0 as bigint), value ->> 1, cast(value ->> 2 as bigint), value ->> 3, value ->> 4,
+              value ->> 5, value ->> 6, value ->> 7, value ->> 8, cast(value ->> 9 as bigint),
+              cast(value ->> 10 as bigint) from",
+        "$1",
+        ") update member set email = row.email, addr_key = row.addr_key, external_id = row.external_id,
+             first_name = row.first_name, last_name = row.last_name, locale = row.locale, zone = row.zone,
+             market = row.market, provider_id = row.provider_id, points = row.points, updated_at_ms = $2,
+             mail_epoch = member.mail_epoch + case when member.addr_key = row.addr_key then 0 else 1 end
+           from row where member.id = row.id and member.status = 'live'"
+    );
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let sql = conn.pick(&SQL);
+    let mut rows = Rows::default();
+    for (m, provider_id) in changed {
+        rows.push(&(
+            m.id,
+            &m.email,
+            m.addr_key,
+            &m.external_id,
+            &m.first_name,
+            &m.last_name,
+            &m.locale,
+            &m.zone,
+            &m.market,
+            provider_id,
+            m.points,
+        ));
+    }
+    let rows = rows.json();
+    on!(conn, "update members", c => sqlx::query(sql).bind(rows).bind(now_ms).execute(&mut *c).await.map(|_| ()))
+}
