@@ -1,5 +1,6 @@
 //! indicia: a self-hosted email campaign daemon.
 
+pub mod app;
 pub mod base;
 pub mod domain;
 pub mod queue;

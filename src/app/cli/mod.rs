@@ -1,0 +1,148 @@
+//! The command line: parses arguments, loads the configuration, hands each command a [`Session`].
+//!
+//! # How to add a command
+//!
+//! 1. Write `src/app/cli/NAME.rs` with
+//!
+//!    ```ignore
+//!    /// What it does, in one line: this is its help text.
+//!    #[derive(Debug, clap::Args)]            // or clap::Subcommand, for `indicia NAME VERB`
+//!    pub struct Command { … }
+//!
+//!    pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> { … }
+//!    ```
+//! 2. Add `pub mod NAME;` and a line to [`commands!`]: `Name => name,`, with `#[command(subcommand)]` above it when
+//!    `Command` is an enum of verbs.
+//!
+//! Answers go to stdout through [`Session::show`], as JSON with `--json`; everything else goes to stderr. Exit codes
+//! are [`Exit`]. A `Failure` says what, where and the fix.
+
+mod failure;
+mod session;
+
+pub mod migrate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use failure::{Exit, Failure, Fix};
+pub use session::Session;
+
+use super::config::{Config, LogFormat};
+use super::log;
+
+/// What logs are written by a command that is no daemon, unless `--log` says otherwise.
+const COMMAND_LOG_LEVEL: &str = "warn";
+
+/// Declares the verbs and where each is run. `with session` commands get an open, migrated database; `alone` ones get
+/// the options and find out for themselves what works.
+macro_rules! commands {
+    (with session { $($(#[$meta:meta])* $name:ident => $module:ident,)* } alone { $($alone:ident => $lone:ident,)* }) => {
+        #[derive(Debug, clap::Subcommand)]
+        enum Verb {
+            $($(#[$meta])* $name($module::Command),)*
+            $($alone($lone::Command),)*
+        }
+
+        async fn dispatch(verb: Verb, global: &Global) -> Result<Exit, Failure> {
+            match verb {
+                $(Verb::$name(command) => {
+                    let session = global.session().await?;
+                    let exit = $module::run(command, &session).await;
+                    session.db.close().await;
+                    exit
+                })*
+                $(Verb::$alone(command) => $lone::run(command, global).await,)*
+            }
+        }
+    };
+}
+
+commands! {
+    with session {
+    }
+    alone {
+        Migrate => migrate,
+    }
+}
+
+/// A self-hosted email campaign daemon: personal mails, rate-limited SMTP, tracking, and tags that learn.
+#[derive(Debug, clap::Parser)]
+#[command(name = "indicia", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The options that every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The configuration [default: $INDICIA_CONFIG, else ./indicia.toml, else embedded defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log on stderr: error, warn, info, debug, trace, or directives [default: [log] level]
+    #[arg(long = "log", global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How log lines look: text or json [default: [log] format]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Global {
+    /// Loads the configuration.
+    ///
+    /// # Errors
+    /// Every fault of it.
+    pub fn load(&self) -> Result<Config, Failure> {
+        let env: Vec<(String, String)> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        Ok(Config::load(self.config.as_deref(), &env)?)
+    }
+
+    /// Starts logging as the options and the configuration say. `quiet` replaces the configured level for commands
+    /// that are no daemon.
+    pub fn start_log(&self, config: &Config, quiet: Option<&str>) {
+        let level = self.log_level.as_deref().or(quiet).unwrap_or(&config.log.level);
+        log::start(level, self.log_format.unwrap_or(config.log.format));
+    }
+
+    /// Loads the configuration, starts the log of a command that is no daemon, opens and migrates the database.
+    ///
+    /// # Errors
+    /// Whatever of these fails.
+    pub async fn session(&self) -> Result<Session, Failure> {
+        let config = self.load()?;
+        self.start_log(&config, Some(COMMAND_LOG_LEVEL));
+        Session::open(config, self.json).await
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return ExitCode::from(exit as u8);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(Failure::new(format!("could not start: {error}")).tell() as u8),
+    };
+    let exit = runtime.block_on(dispatch(arguments.verb, &arguments.global));
+    ExitCode::from(exit.unwrap_or_else(|failure| failure.tell()) as u8)
+}

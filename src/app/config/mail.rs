@@ -1,0 +1,235 @@
+//! The sections about mail: senders, routes, retries, the wire's patience.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::duration;
+use super::section::Section;
+use crate::domain::address::Email;
+use crate::text_enum;
+
+/// `[[sender]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    pub name: String,
+    /// The name shown beside the address; may be empty.
+    pub display: String,
+    pub from: String,
+    pub reply_to: Option<String>,
+    /// Envelope senders are made under it, so that bounces come back.
+    pub bounce_domain: String,
+    /// The sender's street address, which law wants in marketing mail.
+    pub postal_address: String,
+}
+
+impl Sender {
+    pub(super) fn read(s: &mut Section<'_>) -> Sender {
+        let name = s.need("name", "give the sender a name that campaigns refer to");
+        let from = s.need("from", "write an address, as in \"Shop <news@example.com>\"");
+        let (display, from) = mailbox(s, "from", &from);
+        let reply_to = s.text("reply_to").map(|text| mailbox(s, "reply_to", &text).1);
+        let own = from.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
+        let bounce_domain = s.text("bounce_domain").unwrap_or(own);
+        if !bounce_domain.is_empty() && Email::parse(&format!("b@{bounce_domain}")).is_err() {
+            s.fault("bounce_domain", "is no domain", "write it like \"bounce.example.com\"");
+        }
+        let postal_address = s.need("postal_address", "write the company's street address: marketing mail must show it");
+        Sender { name, display, from, reply_to, bounce_domain, postal_address }
+    }
+}
+
+/// `Display <address>` or an address alone, as `(display, address)`.
+fn mailbox(s: &Section<'_>, key: &'static str, text: &str) -> (String, String) {
+    if text.is_empty() {
+        return (String::new(), String::new());
+    }
+    let (display, address) = match text.trim().strip_suffix('>').and_then(|text| text.split_once('<')) {
+        Some((display, address)) => (display.trim().trim_matches('"').to_owned(), address),
+        None => (String::new(), text.trim()),
+    };
+    if display.contains(char::is_control) {
+        s.fault(key, "holds a control character", "write the name as plain text");
+    }
+    match Email::parse(address) {
+        Ok(email) => (display, email.as_str().to_owned()),
+        Err(error) => {
+            s.fault(key, &error.to_string(), "write an address, as in \"Shop <news@example.com>\"");
+            (display, String::new())
+        }
+    }
+}
+
+text_enum! {
+    /// How a connection is made private.
+    pub enum Tls {
+        /// Not at all: to this machine only.
+        None = "none",
+        /// After the greeting, and never without (RFC 3207).
+        Starttls = "starttls",
+        /// From the first byte (RFC 8314).
+        Implicit = "implicit",
+    }
+}
+
+/// `[[route]]`: a server that takes our mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    pub username: Option<String>,
+    /// The file that holds the password, on its first line.
+    pub password_file: Option<PathBuf>,
+    /// A file of PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Connections open at once.
+    pub connections: u32,
+    /// Mails per second, fractions allowed; `None`: no limit of ours.
+    pub per_second: Option<f64>,
+    /// What EHLO says; `None`: the machine's name.
+    pub hello_name: Option<String>,
+    /// Limits per provider, before those of `shaping.toml`.
+    pub providers: Vec<Limit>,
+}
+
+/// `[[route.provider]]`: how fast one provider is served over a route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    pub name: String,
+    pub per_second: Option<f64>,
+    pub connections: Option<u32>,
+    pub per_day: Option<u32>,
+}
+
+impl Route {
+    pub(super) fn read(s: &mut Section<'_>) -> Route {
+        let name = s.need("name", "give the route a name for logs and reports");
+        let host = s.need("host", "write the server's name, as in \"smtp.example.com\"");
+        let tls = s.parsed("tls", "\"none\", \"starttls\" or \"implicit\"").unwrap_or(Tls::Starttls);
+        let port = s.number("port", 0, u16::MAX).unwrap_or(if tls == Tls::Implicit { 465 } else { 587 });
+        if tls == Tls::None && !host.is_empty() && !is_loopback(&host) {
+            let what = format!("= \"none\" would send mail and password in the clear to {host}");
+            s.fault("tls", &what, "write tls = \"starttls\" or \"implicit\"; none is for this machine only");
+        }
+        let username = s.text("username");
+        let password_file = s.path("password_file");
+        if username.is_some() != password_file.is_some() {
+            let fix = "write both username and password_file, or neither";
+            s.fault("username", "and password_file go together", fix);
+        }
+        let providers = s.sections("provider").into_iter().map(Limit::read);
+        Route {
+            name,
+            host,
+            port,
+            tls,
+            username,
+            password_file,
+            providers: providers.collect(),
+            ca_file: s.path("ca_file"),
+            connections: s.number("connections", 1, 1_000).unwrap_or(20),
+            per_second: s.number("per_second", 0.0001, 1_000_000.0),
+            hello_name: s.text("hello_name"),
+        }
+    }
+}
+
+impl Limit {
+    fn read(mut s: Section<'_>) -> Limit {
+        let limit = Limit {
+            name: s.need("name", "name a provider of shaping.toml, as in \"gmail\""),
+            per_second: s.number("per_second", 0.0001, 1_000_000.0),
+            connections: s.number("connections", 1, 1_000),
+            per_day: s.number("per_day", 0, u32::MAX),
+        };
+        s.finish();
+        limit
+    }
+}
+
+/// Whether a host is this machine: a loopback address or `localhost`.
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// `[retry]`: when a mail that was put off is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Waits after each temporary refusal of marketing mail; the last one repeats.
+    pub bulk_ms: Vec<i64>,
+    pub transactional_ms: Vec<i64>,
+    /// Each wait is longer or shorter by up to this share of itself.
+    pub jitter: f64,
+    /// Marketing mail older than this is given up.
+    pub ttl_ms: i64,
+    pub ttl_transactional_ms: i64,
+    /// Temporary refusals after which a mail is given up.
+    pub tries_max: u32,
+}
+
+impl Retry {
+    pub(super) fn read(s: &mut Section<'_>) -> Retry {
+        const M: i64 = 60_000;
+        Retry {
+            bulk_ms: waits(s, "bulk").unwrap_or_else(|| vec![5 * M, 15 * M, 45 * M, 120 * M, 240 * M, 480 * M]),
+            transactional_ms: waits(s, "transactional")
+                .unwrap_or_else(|| vec![M, 3 * M, 10 * M, 30 * M, 60 * M, 120 * M]),
+            jitter: s.number("jitter", 0.0, 0.9).unwrap_or(0.2),
+            ttl_ms: s.duration_ms("ttl", 1).unwrap_or(24 * 60 * M),
+            ttl_transactional_ms: s.duration_ms("ttl_transactional", 1).unwrap_or(4 * 60 * M),
+            tries_max: s.number("tries_max", 1, 1_000).unwrap_or(10),
+        }
+    }
+}
+
+fn waits(s: &mut Section<'_>, key: &'static str) -> Option<Vec<i64>> {
+    let fix = "write lengths of time, as in [\"5m\", \"15m\", \"45m\"]";
+    let texts = s.texts(key)?;
+    if texts.is_empty() {
+        s.fault(key, "is empty", fix);
+        return None;
+    }
+    let waits = texts.iter().map(|text| match duration::parse_ms(text) {
+        Ok(ms) => Some(ms),
+        Err(what) => {
+            s.fault(key, &format!("holds {text:?}, which {what}"), fix);
+            None
+        }
+    });
+    waits.collect()
+}
+
+/// `[smtp]`: how long each step of a conversation may take. The defaults are what RFC 5321 §4.5.3.2 asks for: with less,
+/// a slow server's "yes" is missed and the mail is in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    pub timeout_connect_ms: i64,
+    pub timeout_banner_ms: i64,
+    pub timeout_hello_ms: i64,
+    pub timeout_mail_ms: i64,
+    pub timeout_rcpt_ms: i64,
+    pub timeout_data_ms: i64,
+    pub timeout_block_ms: i64,
+    pub timeout_dot_ms: i64,
+    pub timeout_rset_ms: i64,
+    /// A connection unused for so long is closed.
+    pub idle_ms: i64,
+}
+
+impl Smtp {
+    pub(super) fn read(s: &mut Section<'_>) -> Smtp {
+        Smtp {
+            timeout_connect_ms: s.duration_ms("timeout_connect", 1).unwrap_or(30_000),
+            timeout_banner_ms: s.duration_ms("timeout_banner", 1).unwrap_or(300_000),
+            timeout_hello_ms: s.duration_ms("timeout_hello", 1).unwrap_or(300_000),
+            timeout_mail_ms: s.duration_ms("timeout_mail", 1).unwrap_or(300_000),
+            timeout_rcpt_ms: s.duration_ms("timeout_rcpt", 1).unwrap_or(300_000),
+            timeout_data_ms: s.duration_ms("timeout_data", 1).unwrap_or(120_000),
+            timeout_block_ms: s.duration_ms("timeout_block", 1).unwrap_or(180_000),
+            timeout_dot_ms: s.duration_ms("timeout_dot", 1).unwrap_or(600_000),
+            timeout_rset_ms: s.duration_ms("timeout_rset", 1).unwrap_or(20_000),
+            idle_ms: s.duration_ms("idle", 1).unwrap_or(30_000),
+        }
+    }
+}

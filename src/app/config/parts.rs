@@ -1,0 +1,306 @@
+//! The daemon's own sections: database, listeners, logs, keys, queue, disk, mailbox.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::section::Section;
+use crate::text_enum;
+
+/// `[database]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// `sqlite://PATH` (absolute once read) or `postgres://…`. May hold a password: never log it unmasked.
+    pub url: String,
+    /// SQLite refuses to grow past this; `None`: the disk is the bound.
+    pub sqlite_bytes_max: Option<u64>,
+    /// Connections this process opens to PostgreSQL.
+    pub connections: u32,
+}
+
+impl Database {
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite://")
+    }
+
+    pub(super) fn read(s: &mut Section<'_>) -> Database {
+        let url = s.text("url").unwrap_or_else(|| "sqlite://data/indicia.db".to_owned());
+        let url = match url.strip_prefix("sqlite://") {
+            Some("") => {
+                s.fault("url", "names no file", "write sqlite://data/indicia.db");
+                url
+            }
+            Some(path) => format!("sqlite://{}", s.resolve(path).display()),
+            None => {
+                if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+                    s.fault("url", "is of no known kind", "write sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME");
+                }
+                url
+            }
+        };
+        Database {
+            url,
+            sqlite_bytes_max: s.number("sqlite_bytes_max", 1 << 20, u64::MAX),
+            connections: s.number("connections", 2, 1_000).unwrap_or(10),
+        }
+    }
+}
+
+/// `[http]`: what faces the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// What links in mails begin with, without a slash at its end; `None`: the address that was bound.
+    pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Http {
+    pub(super) fn read(s: &mut Section<'_>) -> Http {
+        let listen = listen(s, [127, 0, 0, 1], 8080);
+        let public_url = s.text("public_url").map(|url| url.trim_end_matches('/').to_owned());
+        if let Some(url) = &public_url {
+            let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if host.is_none_or(|host| host.is_empty() || host.contains([' ', '?', '#'])) {
+                s.fault("public_url", "is no web address", "write it like \"https://news.example.com\"");
+            }
+        }
+        let proxies = s.texts("trusted_proxies").unwrap_or_default();
+        let networks = proxies.iter().filter_map(|text| match Network::parse(text) {
+            Some(network) => Some(network),
+            None => {
+                let fix = "write addresses or networks such as \"10.0.0.1\" or \"10.0.0.0/8\"";
+                s.fault("trusted_proxies", &format!("holds {text:?}, which is no network"), fix);
+                None
+            }
+        });
+        Http { listen, public_url, trusted_proxies: networks.collect() }
+    }
+}
+
+/// A network of IP addresses, as in `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    pub base: IpAddr,
+    pub bits: u8,
+}
+
+impl Network {
+    /// An address alone, or an address with the length of its prefix.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (base, bits) = match text.split_once('/') {
+            Some((base, bits)) => (base.parse::<IpAddr>().ok()?, Some(bits.parse::<u8>().ok()?)),
+            None => (text.parse::<IpAddr>().ok()?, None),
+        };
+        let most = if base.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(most);
+        (bits <= most).then_some(Network { base, bits })
+    }
+
+    /// Whether `ip` lies in it.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let number = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
+            IpAddr::V6(ip) => u128::from(ip),
+        };
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
+        self.base.is_ipv4() == ip.is_ipv4() && number(self.base) & mask == number(ip) & mask
+    }
+}
+
+/// `[admin]`: pages, API and metrics; without sign-in, so on this machine only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+impl Admin {
+    pub(super) fn read(s: &mut Section<'_>) -> Admin {
+        let listen = listen(s, [127, 0, 0, 1], 8081);
+        if !listen.ip().is_loopback() {
+            let what = format!("= {listen} would show the pages to the network, and they have no sign-in yet");
+            s.fault("listen", &what, "write 127.0.0.1:8081 and reach it through an SSH tunnel");
+        }
+        Admin { listen }
+    }
+}
+
+fn listen(s: &mut Section<'_>, ip: [u8; 4], port: u16) -> SocketAddr {
+    s.parsed("listen", "an address and a port such as \"127.0.0.1:8080\"").unwrap_or_else(|| (ip, port).into())
+}
+
+text_enum! {
+    /// How log lines look.
+    pub enum LogFormat { Text = "text", Json = "json" }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or `tracing` directives such as `info,indicia::smtp=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Log {
+    pub(super) fn read(s: &mut Section<'_>) -> Log {
+        let level = s.text("level").unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
+            s.fault("level", &format!("is not understood: {error}"), "write error, warn, info, debug or trace");
+        }
+        Log { level, format: s.parsed("format", "\"text\" or \"json\"").unwrap_or(LogFormat::Text) }
+    }
+}
+
+/// `[tokens]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// The keys, the first of which seals. Empty on SQLite: one is made in the state folder.
+    pub keys: Vec<KeyFile>,
+}
+
+/// One key that seals and opens tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// 0 to 15, written into every token; never given to another key.
+    pub id: u8,
+    pub file: PathBuf,
+}
+
+impl Tokens {
+    pub(super) fn read(s: &mut Section<'_>, database: &Database) -> Tokens {
+        let mut keys: Vec<KeyFile> = Vec::new();
+        for mut key in s.sections("key") {
+            let id: u8 = match key.number("id", 0, 15) {
+                Some(id) => id,
+                None => {
+                    key.fault("id", "is missing or wrong", "write a number from 0 to 15 that no other key ever had");
+                    continue;
+                }
+            };
+            if keys.iter().any(|known| known.id == id) {
+                key.fault("id", &format!("= {id} is another key's"), "give every key an id of its own");
+            }
+            let file = key.need("file", "name the file that holds the key, 64 hexadecimal digits");
+            keys.push(KeyFile { id, file: key.resolve(&file) });
+            key.finish();
+        }
+        if keys.is_empty() && !database.is_sqlite() {
+            let fix = "make one with `openssl rand -hex 32 > token-1.key`, give it to every daemon, and name it under \
+                       [[tokens.key]] with id = 1 and file = \"token-1.key\"";
+            s.fault("key", "is missing: on PostgreSQL all daemons must share their keys", fix);
+        }
+        Tokens { keys }
+    }
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long SIGTERM waits for mails under way.
+    pub drain_ms: i64,
+}
+
+impl Shutdown {
+    pub(super) fn read(s: &mut Section<'_>) -> Shutdown {
+        Shutdown { drain_ms: s.duration_ms("drain", 0).unwrap_or(30_000) }
+    }
+}
+
+/// `[queue]`: how the daemon works on what is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// How often a daemon says that it lives.
+    pub beat_ms: i64,
+    /// A daemon silent for so long is dead.
+    pub dead_after_ms: i64,
+    /// How soon work written by a command is noticed.
+    pub poll_ms: i64,
+    /// Messages claimed at once.
+    pub claim_batch_max: u32,
+    /// Messages held in memory at once.
+    pub active_max: u32,
+    /// Longest wait for the permission to write the final dot; then the connection is closed.
+    pub arm_wait_ms: i64,
+    /// Longest time from that permission to the dot.
+    pub dot_after_arm_ms: i64,
+    /// How long after a doubt a transactional mail is sent once more.
+    pub doubt_grace_ms: i64,
+}
+
+impl Queue {
+    pub(super) fn read(s: &mut Section<'_>) -> Queue {
+        let queue = Queue {
+            beat_ms: s.duration_ms("beat", 10).unwrap_or(5_000),
+            dead_after_ms: s.duration_ms("dead_after", 50).unwrap_or(30_000),
+            poll_ms: s.duration_ms("poll", 10).unwrap_or(300),
+            claim_batch_max: s.number("claim_batch_max", 1, 1_000).unwrap_or(200),
+            active_max: s.number("active_max", 1, 100_000).unwrap_or(2_000),
+            arm_wait_ms: s.duration_ms("arm_wait", 10).unwrap_or(10_000),
+            dot_after_arm_ms: s.duration_ms("dot_after_arm", 10).unwrap_or(5_000),
+            doubt_grace_ms: s.duration_ms("doubt_grace", 0).unwrap_or(720_000),
+        };
+        if queue.dead_after_ms < queue.beat_ms.saturating_mul(3) {
+            s.fault("dead_after", "is less than three beats", "make dead_after at least three times beat");
+        }
+        queue
+    }
+}
+
+/// `[disk]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Below so many free bytes nothing more is sent: what was sent must still be written down.
+    pub reserve_bytes: u64,
+}
+
+impl Disk {
+    pub(super) fn read(s: &mut Section<'_>) -> Disk {
+        Disk { reserve_bytes: s.number("reserve_bytes", 0, u64::MAX).unwrap_or(256 << 20) }
+    }
+}
+
+/// `[mailbox]`: the built-in one, which takes all mail while no route is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Its SMTP listener; loopback only.
+    pub listen: SocketAddr,
+    pub folder: PathBuf,
+    /// Mails kept; the oldest go first.
+    pub mails_max: u32,
+    /// Bytes kept in all.
+    pub bytes_max: u64,
+    /// Largest mail taken, bytes.
+    pub mail_bytes_max: u64,
+}
+
+impl Mailbox {
+    pub(super) fn read(s: &mut Section<'_>) -> Mailbox {
+        let listen = listen(s, [127, 0, 0, 1], 0);
+        if !listen.ip().is_loopback() {
+            s.fault("listen", &format!("= {listen} would take mail from the network"), "write 127.0.0.1:0");
+        }
+        Mailbox {
+            listen,
+            folder: s.path("folder").unwrap_or_else(|| s.resolve("data/mailbox")),
+            mails_max: s.number("mails_max", 1, 10_000_000).unwrap_or(20_000),
+            bytes_max: s.number("bytes_max", 1 << 20, u64::MAX).unwrap_or(2 << 30),
+            mail_bytes_max: s.number("mail_bytes_max", 1 << 10, 1 << 30).unwrap_or(10 << 20),
+        }
+    }
+}
+
+/// `[learn]` and `[shaping]`: files of rules beside the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// How events become tags; `None`: the embedded `tags.toml`.
+    pub tags: Option<PathBuf>,
+    /// Which domains are whose, and how fast they take mail; `None`: the embedded `shaping.toml`.
+    pub shaping: Option<PathBuf>,
+}
+
+impl Rules {
+    pub(super) fn read(s: &mut Section<'_>) -> Rules {
+        Rules { tags: s.path("tags"), shaping: s.path("shaping") }
+    }
+}

@@ -1,0 +1,6 @@
+//! The top floor: the command line, the configuration, and the wiring of everything below.
+
+pub mod cli;
+pub mod config;
+pub mod keys;
+pub mod log;
