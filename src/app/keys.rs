@@ -71,7 +71,8 @@ fn make(file: &Path, world: &World) -> Result<(), KeyError> {
     let mut secret = [0; KEY_BYTES];
     world.fill(&mut secret);
     let draft = folder.join(format!(".token-{:016x}", world.random()));
-    let written = write_private(&draft, &HEXLOWER_PERMISSIVE.encode(&secret)).and_then(|()| fs::hard_link(&draft, file));
+    let written =
+        write_private(&draft, &HEXLOWER_PERMISSIVE.encode(&secret)).and_then(|()| fs::hard_link(&draft, file));
     let _ = fs::remove_file(&draft);
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),

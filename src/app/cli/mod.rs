@@ -102,8 +102,9 @@ impl Global {
     /// # Errors
     /// Every fault of it.
     pub fn load(&self) -> Result<Config, Failure> {
-        let env: Vec<(String, String)> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let env: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         Ok(Config::load(self.config.as_deref(), &env)?)
     }
 

@@ -20,7 +20,10 @@ pub fn parse_ms(text: &str) -> Result<i64, &'static str> {
         let number: i64 = rest[..digits].parse().map_err(|_| "is no length of time")?;
         rest = &rest[digits..];
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let unit = UNITS.iter().find(|(name, _)| *name == &rest[..letters]).ok_or("has a unit that is none of d, h, m, s, ms")?;
+        let unit = UNITS
+            .iter()
+            .find(|(name, _)| *name == &rest[..letters])
+            .ok_or("has a unit that is none of d, h, m, s, ms")?;
         if unit.1 >= below_ms {
             return Err("names its units out of order");
         }
@@ -50,7 +53,8 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_read_and_shown() {
-        for (text, ms) in [("250ms", 250), ("5m", 300_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("1s5ms", 1_005)] {
+        for (text, ms) in [("250ms", 250), ("5m", 300_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("1s5ms", 1_005)]
+        {
             assert_eq!(parse_ms(text), Ok(ms));
             assert_eq!(show_ms(ms), text);
         }

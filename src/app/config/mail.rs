@@ -33,7 +33,8 @@ impl Sender {
         if !bounce_domain.is_empty() && Email::parse(&format!("b@{bounce_domain}")).is_err() {
             s.fault("bounce_domain", "is no domain", "write it like \"bounce.example.com\"");
         }
-        let postal_address = s.need("postal_address", "write the company's street address: marketing mail must show it");
+        let postal_address =
+            s.need("postal_address", "write the company's street address: marketing mail must show it");
         Sender { name, display, from, reply_to, bounce_domain, postal_address }
     }
 }

@@ -52,7 +52,14 @@ impl<'b> Section<'b> {
             }
             None => (Table::new(), Place::Default),
         };
-        Section { book: self.book, path: self.path_of(key), name: self.name_of(key), place, rest, asked: BTreeMap::new() }
+        Section {
+            book: self.book,
+            path: self.path_of(key),
+            name: self.name_of(key),
+            place,
+            rest,
+            asked: BTreeMap::new(),
+        }
     }
 
     /// The tables under `key`, written as `[[key]]`.
@@ -106,7 +113,9 @@ impl<'b> Section<'b> {
         T::Err: std::fmt::Display,
     {
         let text = self.text(key)?;
-        text.parse().map_err(|error| self.fault(key, &format!("is not understood: {error}"), &format!("write {expected}"))).ok()
+        text.parse()
+            .map_err(|error| self.fault(key, &format!("is not understood: {error}"), &format!("write {expected}")))
+            .ok()
     }
 
     /// A number between `least` and `most`.

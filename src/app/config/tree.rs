@@ -86,9 +86,7 @@ fn node_of(text: &str, start: usize, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
         DeValue::Boolean(_) => Value::Flag,
         DeValue::Datetime(_) => Value::Date,
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| node_of(text, item.span().start, item)).collect())
-        }
+        DeValue::Array(items) => Value::List(items.iter().map(|item| node_of(text, item.span().start, item)).collect()),
         DeValue::Table(table) => Value::Table(table_of(text, table)),
     };
     Node { value, place }
