@@ -9,6 +9,7 @@ pub mod event;
 pub mod member;
 pub mod message;
 pub mod money;
+pub mod provider;
 pub mod recommend;
 pub mod shown;
 pub mod suppression;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::duration;
 use super::section::Section;
 use crate::domain::address::Email;
-use crate::text_enum;
+use crate::smtp::Tls;
 
 /// `[[sender]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,18 +60,6 @@ fn mailbox(s: &Section<'_>, key: &'static str, text: &str) -> (String, String) {
     }
 }
 
-text_enum! {
-    /// How a connection is made private.
-    pub enum Tls {
-        /// Not at all: to this machine only.
-        None = "none",
-        /// After the greeting, and never without (RFC 3207).
-        Starttls = "starttls",
-        /// From the first byte (RFC 8314).
-        Implicit = "implicit",
-    }
-}
-
 /// `[[route]]`: a server that takes our mail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -90,6 +78,10 @@ pub struct Route {
     pub per_second: Option<f64>,
     /// What EHLO says; `None`: the machine's name.
     pub hello_name: Option<String>,
+    /// Several commands in one write, where the server offers it.
+    pub pipelining: bool,
+    /// Whether the limits of `shaping.toml` hold on this route.
+    pub shaping: bool,
     /// Limits per provider, before those of `shaping.toml`.
     pub providers: Vec<Limit>,
 }
@@ -107,7 +99,7 @@ impl Route {
     pub(super) fn read(s: &mut Section<'_>) -> Route {
         let name = s.need("name", "give the route a name for logs and reports");
         let host = s.need("host", "write the server's name, as in \"smtp.example.com\"");
-        let tls = s.parsed("tls", "\"none\", \"starttls\" or \"implicit\"").unwrap_or(Tls::Starttls);
+        let tls = s.parsed("tls", "\"none\", \"starttls\" or \"implicit\"").unwrap_or(Tls::StartTls);
         let port = s.number("port", 0, u16::MAX).unwrap_or(if tls == Tls::Implicit { 465 } else { 587 });
         if tls == Tls::None && !host.is_empty() && !is_loopback(&host) {
             let what = format!("= \"none\" would send mail and password in the clear to {host}");
@@ -132,6 +124,8 @@ impl Route {
             connections: s.number("connections", 1, 1_000).unwrap_or(20),
             per_second: s.number("per_second", 0.0001, 1_000_000.0),
             hello_name: s.text("hello_name"),
+            pipelining: s.flag("pipelining").unwrap_or(true),
+            shaping: s.flag("shaping").unwrap_or(true),
         }
     }
 }
@@ -208,6 +202,7 @@ pub struct Smtp {
     pub timeout_connect_ms: i64,
     pub timeout_banner_ms: i64,
     pub timeout_hello_ms: i64,
+    pub timeout_auth_ms: i64,
     pub timeout_mail_ms: i64,
     pub timeout_rcpt_ms: i64,
     pub timeout_data_ms: i64,
@@ -224,6 +219,7 @@ impl Smtp {
             timeout_connect_ms: s.duration_ms("timeout_connect", 1).unwrap_or(30_000),
             timeout_banner_ms: s.duration_ms("timeout_banner", 1).unwrap_or(300_000),
             timeout_hello_ms: s.duration_ms("timeout_hello", 1).unwrap_or(300_000),
+            timeout_auth_ms: s.duration_ms("timeout_auth", 1).unwrap_or(300_000),
             timeout_mail_ms: s.duration_ms("timeout_mail", 1).unwrap_or(300_000),
             timeout_rcpt_ms: s.duration_ms("timeout_rcpt", 1).unwrap_or(300_000),
             timeout_data_ms: s.duration_ms("timeout_data", 1).unwrap_or(120_000),

@@ -141,6 +141,16 @@ impl<'b> Section<'b> {
         }
     }
 
+    /// `true` or `false`.
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.take(key)?;
+        match &node.value {
+            Value::Flag(flag) => Some(*flag),
+            Value::Env(text) if text == "true" || text == "false" => Some(text == "true"),
+            _ => self.wrong(key, &node, "true or false without quotes"),
+        }
+    }
+
     /// A length of time such as "250ms", "5m" or "1h30m", in milliseconds, at least `least_ms`.
     pub fn duration_ms(&mut self, key: &'static str, least_ms: i64) -> Option<i64> {
         let text = self.text(key)?;

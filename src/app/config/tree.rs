@@ -36,7 +36,7 @@ pub struct Node {
 pub enum Value {
     Text(String),
     Number(String),
-    Flag,
+    Flag(bool),
     Env(String),
     /// A date or time, which no key takes.
     Date,
@@ -53,7 +53,7 @@ impl Value {
         match self {
             Value::Text(_) => "a text in quotes",
             Value::Number(_) => "a number",
-            Value::Flag => "true or false",
+            Value::Flag(_) => "true or false",
             Value::Env(_) => "a text",
             Value::Date => "a date",
             Value::List(_) => "a list",
@@ -84,7 +84,7 @@ fn node_of(text: &str, start: usize, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Integer(number) if number.radix() == 10 => Value::Number(number.as_str().to_owned()),
         DeValue::Integer(number) => Value::Number(number.to_string()),
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
-        DeValue::Boolean(_) => Value::Flag,
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Date,
         DeValue::Array(items) => Value::List(items.iter().map(|item| node_of(text, item.span().start, item)).collect()),
         DeValue::Table(table) => Value::Table(table_of(text, table)),
