@@ -2,5 +2,6 @@
 
 mod support;
 
+mod bad_config;
 mod permission;
 mod store_basics;

@@ -22,6 +22,10 @@ impl Database {
         self.url.starts_with("sqlite://")
     }
 
+    fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
+    }
+
     pub(super) fn read(s: &mut Section<'_>) -> Database {
         let url = s.text("url").unwrap_or_else(|| "sqlite://data/indicia.db".to_owned());
         let url = match url.strip_prefix("sqlite://") {
@@ -30,18 +34,17 @@ impl Database {
                 url
             }
             Some(path) => format!("sqlite://{}", s.resolve(path).display()),
-            None => {
-                if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-                    s.fault("url", "is of no known kind", "write sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME");
-                }
-                url
-            }
+            None => url,
         };
-        Database {
+        let database = Database {
             url,
             sqlite_bytes_max: s.number("sqlite_bytes_max", 1 << 20, u64::MAX),
             connections: s.number("connections", 2, 1_000).unwrap_or(10),
+        };
+        if !database.is_sqlite() && !database.is_postgres() {
+            s.fault("url", "is of no known kind", "write sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME");
         }
+        database
     }
 }
 
@@ -185,7 +188,7 @@ impl Tokens {
             keys.push(KeyFile { id, file: key.resolve(&file) });
             key.finish();
         }
-        if keys.is_empty() && !database.is_sqlite() {
+        if keys.is_empty() && database.is_postgres() {
             let fix = "make one with `openssl rand -hex 32 > token-1.key`, give it to every daemon, and name it under \
                        [[tokens.key]] with id = 1 and file = \"token-1.key\"";
             s.fault("key", "is missing: on PostgreSQL all daemons must share their keys", fix);

@@ -253,9 +253,10 @@ impl<'b> Section<'b> {
     }
 }
 
-/// The known key that is at most two edits away.
-fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k &'static str>) -> Option<&'static str> {
-    known.map(|known| (edits(key, known), *known)).filter(|(edits, _)| *edits <= 2).min().map(|(_, known)| known)
+/// The known key that was meant: the nearest within two edits, else one that goes on where this one ends.
+fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k &'static str> + Clone) -> Option<&'static str> {
+    let near = known.clone().map(|known| (edits(key, known), *known)).filter(|(edits, _)| *edits <= 2).min();
+    near.map(|(_, known)| known).or_else(|| known.copied().find(|known| key.len() > 3 && known.starts_with(key)))
 }
 
 /// Levenshtein's distance.
