@@ -4,4 +4,5 @@ mod support;
 
 mod bad_config;
 mod permission;
+mod smtp_client;
 mod store_basics;

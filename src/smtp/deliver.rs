@@ -193,8 +193,14 @@ impl Connection {
             next.write_to(&mut self.line);
         }
         let mut taken = 0;
-        let mut parts = [IoSlice::new(body), IoSlice::new(&self.line)];
-        self.wire.write_all(&mut parts, self.timeouts.block, &mut taken).await.map_err(|kind| {
+        let (safe, last) = body.split_at(if self.wire.is_tls() { dot_at } else { 0 });
+        let wait = self.timeouts.block;
+        let write = async {
+            // TLS cannot say what it took of a write that failed, so there the dot must not share one with the body.
+            self.wire.write_all(&mut [IoSlice::new(safe)], wait, &mut taken).await?;
+            self.wire.write_all(&mut [IoSlice::new(last), IoSlice::new(&self.line)], wait, &mut taken).await
+        };
+        write.await.map_err(|kind| {
             let dot_written = taken > dot_at;
             Failure { stage: if dot_written { Stage::Dot } else { Stage::Body }, kind, dot_written }
         })

@@ -32,6 +32,10 @@ impl Wire {
         Wire { stream, input: Vec::with_capacity(READ_BYTES), at: 0 }
     }
 
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// The bare socket, for STARTTLS. Bytes that came before the handshake are an injection (RFC 3207 §6).
     pub(super) fn into_plain(self) -> Result<TcpStream, Kind> {
         match self.stream {
@@ -94,7 +98,7 @@ impl Wire {
                 }
                 Err(kind) => {
                     // TLS may have sent records of what it was given before its socket failed, and cannot say so.
-                    if matches!((&self.stream, &kind), (Stream::Tls(_), Kind::Lost(_))) {
+                    if self.is_tls() && matches!(kind, Kind::Lost(_)) {
                         *taken += parts.iter().map(|part| part.len()).sum::<usize>();
                     }
                     return Err(kind);

@@ -3,3 +3,4 @@
 #[expect(dead_code, reason = "until the tests of serve use all of it: then remove this line")]
 pub mod daemon;
 pub mod db;
+pub mod sink;
