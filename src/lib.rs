@@ -5,4 +5,6 @@ pub mod base;
 pub mod domain;
 pub mod queue;
 pub mod smtp;
+pub mod flow;
 pub mod store;
+pub mod web;

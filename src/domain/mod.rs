@@ -14,3 +14,4 @@ pub mod recommend;
 pub mod shown;
 pub mod suppression;
 pub mod tagging;
+pub mod touch;

@@ -39,6 +39,7 @@ pub mod member;
 mod rows;
 pub mod setting;
 pub mod suppression;
+pub mod touch;
 
 pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};
 pub use error::StoreError;

@@ -1,0 +1,138 @@
+//! Pages: the embedded templates, the words of three languages, and which language to speak.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use hyper::header::ACCEPT_LANGUAGE;
+use serde::Serialize;
+use tera::{Context, Tera};
+
+use crate::text_enum;
+
+#[derive(rust_embed::RustEmbed)]
+#[folder = "templates/public"]
+#[prefix = "public/"]
+struct Public;
+
+#[derive(rust_embed::RustEmbed)]
+#[folder = "templates/admin"]
+#[prefix = "admin/"]
+struct Admin;
+
+text_enum! {
+    /// What the public pages speak.
+    pub enum Lang { En = "en", Zh = "zh", Ru = "ru" }
+}
+
+type Words = BTreeMap<String, String>;
+
+/// Every page, parsed once; cheap to clone.
+#[derive(Clone)]
+pub struct Pages(Arc<Inner>);
+
+struct Inner {
+    tera: Tera,
+    words: BTreeMap<Lang, Words>,
+}
+
+impl Default for Pages {
+    fn default() -> Pages {
+        Pages::new()
+    }
+}
+
+impl Pages {
+    /// # Panics
+    /// Never with the templates this program was built from: a test renders every page.
+    pub fn new() -> Pages {
+        let text = |path: &str| {
+            let data = Pages::asset(path).expect("a path of the listing");
+            String::from_utf8(data.into_owned()).expect("templates are UTF-8")
+        };
+        let mut tera = Tera::new();
+        let pages = Public::iter().chain(Admin::iter()).filter(|path| path.ends_with(".html"));
+        tera.add_raw_templates(pages.map(|path| (path.to_string(), text(&path)))).expect("the embedded pages parse");
+        let words = toml::from_str::<BTreeMap<Lang, Words>>(&text("public/words.toml")).expect("the words parse");
+        Pages(Arc::new(Inner { tera, words }))
+    }
+
+    /// What `key` is called in `lang`.
+    pub fn word(&self, lang: Lang, key: &str) -> &str {
+        self.0.words[&lang].get(key).map_or("", String::as_str)
+    }
+
+    /// A public page in `lang`.
+    pub fn public<C: Serialize>(&self, name: &str, lang: Lang, fields: &C) -> String {
+        let mut context = Context::from_serialize(fields).expect("the fields of a page are a struct");
+        context.insert("lang", &lang);
+        context.insert("w", &self.0.words[&lang]);
+        self.render(&format!("public/{name}.html"), &context)
+    }
+
+    /// A page of the admin listener.
+    pub fn admin<C: Serialize>(&self, name: &str, fields: &C) -> String {
+        let context = Context::from_serialize(fields).expect("the fields of a page are a struct");
+        self.render(&format!("admin/{name}.html"), &context)
+    }
+
+    fn render(&self, name: &str, context: &Context) -> String {
+        self.0.tera.render(name, context).unwrap_or_else(|error| {
+            tracing::error!(page = name, %error, "a page would not render");
+            "<!doctype html><title>Error</title><p>This page could not be shown.".to_owned()
+        })
+    }
+
+    /// An embedded file as it is: the style sheets and scripts of the admin pages.
+    pub fn asset(path: &str) -> Option<std::borrow::Cow<'static, [u8]>> {
+        Public::get(path).or_else(|| Admin::get(path)).map(|file| file.data)
+    }
+}
+
+impl Lang {
+    /// The language of a member's locale.
+    pub fn of_locale(locale: &str) -> Option<Lang> {
+        let primary = locale.split(['-', '_']).next().unwrap_or_default();
+        primary.to_ascii_lowercase().parse().ok()
+    }
+
+    /// The language a browser prefers of those we speak (RFC 9110 §12.5.4); English if none.
+    pub fn of_headers(headers: &HeaderMap) -> Lang {
+        let wanted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let ranges = wanted.split(',').take(32).filter_map(|range| {
+            let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
+            let weight: f32 = weight.trim().strip_prefix("q=")?.parse().ok()?;
+            Some((Lang::of_locale(tag.trim())?, weight)).filter(|(_, weight)| *weight > 0.0)
+        });
+        // Of equal weights the first counts.
+        ranges.fold((Lang::En, 0.0), |best, next| if next.1 > best.1 { next } else { best }).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(value: &str) -> Lang {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_LANGUAGE, value.parse().unwrap());
+        Lang::of_headers(&headers)
+    }
+
+    #[test]
+    fn the_browser_s_first_choice_that_we_speak() {
+        assert_eq!(asked("de-DE,de;q=0.9,ru;q=0.8,en;q=0.7"), Lang::Ru);
+        assert_eq!(asked("zh-Hans-CN"), Lang::Zh);
+        assert_eq!(asked("en;q=0.1,zh;q=0"), Lang::En);
+        assert_eq!(asked(";;;q=x,,"), Lang::En);
+    }
+
+    #[test]
+    fn every_language_has_the_same_words() {
+        let pages = Pages::new();
+        let keys = |lang: &Lang| pages.0.words[lang].keys().cloned().collect::<Vec<_>>();
+        for lang in Lang::ALL {
+            assert_eq!(keys(lang), keys(&Lang::En), "{lang}");
+        }
+    }
+}

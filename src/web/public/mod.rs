@@ -1,0 +1,177 @@
+//! The listener that faces the world: the links of sent mails and nothing else.
+//!
+//! Everything here is asked for with a sealed token (see [`crate::base::token`]). `GET` and `HEAD` never change
+//! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
+//! that we put into the mail ourselves.
+
+mod touch;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::client::TrustedProxies;
+use super::page::{Lang, Pages};
+pub use super::server::Bounds;
+use super::server::{Answer, Body, serve as serve_http};
+use crate::base::World;
+use crate::base::metrics::Metrics;
+use crate::base::token::Keyring;
+use crate::domain::touch::Agents;
+use crate::flow::track::Tracker;
+use crate::store::Db;
+
+/// Longest path answered, bytes: a sealed link at its longest, and some room.
+const PATH_BYTES_MAX: usize = 2_200;
+
+/// What the public pages stand on.
+pub struct PublicState {
+    pub db: Db,
+    pub world: World,
+    pub keys: Arc<Keyring>,
+    pub tracker: Tracker,
+    pub metrics: Metrics,
+    pub pages: Pages,
+    pub agents: Agents,
+    pub proxies: TrustedProxies,
+    pub bounds: Bounds,
+}
+
+/// Serves the public pages until `shutdown`, then finishes what is under way.
+pub async fn serve(listener: TcpListener, state: PublicState, shutdown: CancellationToken) {
+    let (bounds, metrics) = (state.bounds.clone(), state.metrics.clone());
+    let site = Arc::new(Site { pixel: touch::pixel_headers(), state });
+    serve_http(listener, bounds, site, metrics, shutdown).await;
+}
+
+struct Site {
+    state: PublicState,
+    /// The headers of every pixel, made once.
+    pixel: HeaderMap,
+}
+
+/// One request, taken apart.
+struct Asked<'a> {
+    method: &'static str,
+    token: &'a str,
+    path: &'a str,
+    headers: &'a HeaderMap,
+    peer: IpAddr,
+}
+
+impl Answer for Site {
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let (page, token) = split(path);
+        let Some(method) = known(&head.method).filter(|_| path.len() <= PATH_BYTES_MAX) else {
+            return self.refuse(&head.headers, page, path.len());
+        };
+        let asked = Asked { method, token, path, headers: &head.headers, peer };
+        let answer = match (page, method) {
+            ("o", "GET" | "HEAD") => self.open(&asked).await,
+            ("c", "GET" | "HEAD") => self.click(&asked).await,
+            ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
+            ("o" | "c", _) => self.method_not_allowed(&head.headers),
+            _ => self.notice(lang(&asked), StatusCode::NOT_FOUND, "not_found"),
+        };
+        drop(body);
+        self.state.metrics.answered(page, answer.status().as_u16());
+        answer
+    }
+}
+
+impl Site {
+    fn refuse(&self, headers: &HeaderMap, page: &'static str, path_len: usize) -> Response<Body> {
+        let answer = if path_len > PATH_BYTES_MAX {
+            self.notice(Lang::of_headers(headers), StatusCode::URI_TOO_LONG, "not_found")
+        } else {
+            self.method_not_allowed(headers)
+        };
+        self.state.metrics.answered(page, answer.status().as_u16());
+        answer
+    }
+
+    fn method_not_allowed(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut answer = self.notice(Lang::of_headers(headers), StatusCode::METHOD_NOT_ALLOWED, "method");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        answer
+    }
+
+    /// A page that says one thing, in the words `<what>_title` and `<what>_text`.
+    fn notice(&self, lang: Lang, status: StatusCode, what: &str) -> Response<Body> {
+        #[derive(serde::Serialize)]
+        struct Notice<'a> {
+            title: &'a str,
+            text: &'a str,
+        }
+        let pages = &self.state.pages;
+        let (title, text) = (pages.word(lang, &format!("{what}_title")), pages.word(lang, &format!("{what}_text")));
+        let mut answer = html(status, pages.public("notice", lang, &Notice { title, text }));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+        }
+        answer
+    }
+}
+
+/// The page a path asks for, by its letter, and the token after it.
+fn split(path: &str) -> (&'static str, &str) {
+    let Some((letter, token)) = path.get(1..).and_then(|rest| rest.split_once('/')) else {
+        return (if path == "/robots.txt" { "robots" } else { "other" }, "");
+    };
+    let page = match letter {
+        "o" => "o",
+        "c" => "c",
+        "u" => "u",
+        "p" => "p",
+        "v" => "v",
+        _ => "other",
+    };
+    (page, token)
+}
+
+fn known(method: &Method) -> Option<&'static str> {
+    match *method {
+        Method::GET => Some("GET"),
+        Method::HEAD => Some("HEAD"),
+        Method::POST => Some("POST"),
+        _ => None,
+    }
+}
+
+fn lang(asked: &Asked<'_>) -> Lang {
+    Lang::of_headers(asked.headers)
+}
+
+fn text(body: &'static str) -> Response<Body> {
+    let mut answer = Response::new(Body::from(body));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+/// A page nobody may keep, frame, or learn our address from.
+fn html(status: StatusCode, body: String) -> Response<Body> {
+    const HEADERS: [(header::HeaderName, &str); 6] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::HeaderName::from_static("x-robots-tag"), "noindex"),
+    ];
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    for (name, value) in HEADERS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
