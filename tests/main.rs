@@ -6,3 +6,4 @@ mod bad_config;
 mod permission;
 mod smtp_client;
 mod store_basics;
+mod tracking;

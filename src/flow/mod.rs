@@ -1,3 +1,4 @@
 //! One file per step of the way of a message. Steps never call each other: they hand over through a table.
 
+pub mod preferences;
 pub mod track;

@@ -1,6 +1,7 @@
 //! What members did in their mails: opens, clicks, unsubscribes, with the evidence.
 
 use super::{Conn, Rows, StoreError};
+use crate::domain::campaign::RunDoc;
 use crate::domain::touch::{TouchClass, TouchKind};
 use crate::{bulk, on};
 
@@ -111,4 +112,27 @@ pub async fn destination(
     }
     let (run, slot) = (i64::from(run), i64::from(slot));
     on!(conn, "find where a link leads", c => sqlx::query_scalar(LINK).bind(run).bind(message).bind(slot).fetch_optional(&mut *c).await)
+}
+
+/// Who a message was written to, and under what.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    /// `None`: erased since.
+    pub member_id: Option<i64>,
+    pub addr_key: Option<i64>,
+    pub locale: Option<String>,
+    pub doc: RunDoc,
+}
+
+/// The addressee of a message, or `None` when the message or its run is no more.
+pub async fn addressee(conn: Conn<'_>, run: u32, message: i64) -> Result<Option<Addressee>, StoreError> {
+    const SQL: &str = "select p.id, m.addr_key, p.locale, r.doc
+         from message m join run r on r.id = m.run_id left join member p on p.id = m.member_id and p.status = 'live'
+         where m.run_id = $1 and m.id = $2";
+    type Row = (Option<i64>, Option<i64>, Option<String>, String);
+    let row: Option<Row> = on!(conn, "find whom a message was written to", c => sqlx::query_as(SQL).bind(i64::from(run)).bind(message).fetch_optional(&mut *c).await)?;
+    let Some((member_id, addr_key, locale, doc)) = row else { return Ok(None) };
+    let doc = serde_json::from_str(&doc)
+        .map_err(|error| StoreError::Inconsistent { what: format!("the document of run {run}: {error}") })?;
+    Ok(Some(Addressee { member_id, addr_key, locale, doc }))
 }

@@ -4,3 +4,4 @@
 pub mod daemon;
 pub mod db;
 pub mod sink;
+pub mod site;

@@ -4,6 +4,7 @@
 //! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
 //! that we put into the mail ourselves.
 
+mod preferences;
 mod touch;
 
 use std::net::IpAddr;
@@ -76,11 +77,14 @@ impl Answer for Site {
         let answer = match (page, method) {
             ("o", "GET" | "HEAD") => self.open(&asked).await,
             ("c", "GET" | "HEAD") => self.click(&asked).await,
+            ("u", "POST") => self.unsubscribe_act(&asked, body).await,
+            ("u", _) => self.unsubscribe_page(&asked).await,
+            ("p", "POST") => self.preferences_act(&asked, body).await,
+            ("p", _) => self.preferences_page(&asked).await,
             ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
             ("o" | "c", _) => self.method_not_allowed(&head.headers),
             _ => self.notice(lang(&asked), StatusCode::NOT_FOUND, "not_found"),
         };
-        drop(body);
         self.state.metrics.answered(page, answer.status().as_u16());
         answer
     }

@@ -1,0 +1,195 @@
+//! Unsubscribe and preferences. `GET` shows a page with a button, because scanners follow every link; `POST` acts at
+//! once (RFC 8058), needs no cookie, and may be sent twice.
+
+use hyper::body::Incoming;
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::{Asked, Site, html, lang};
+use crate::base::token::{Token, Use};
+use crate::domain::consent::ConsentState;
+use crate::domain::touch::TouchKind;
+use crate::flow::preferences::{self, Reader};
+use crate::store::StoreError;
+use crate::web::form::{Form, FormError};
+use crate::web::page::Lang;
+use crate::web::server::Body;
+
+#[derive(Serialize)]
+struct UnsubscribePage<'a> {
+    /// `ask`, `done` or `undone`.
+    step: &'a str,
+    topic: &'a str,
+    path: &'a str,
+    can_undo: bool,
+    /// Where the other topics are chosen.
+    preferences: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PreferencesPage<'a> {
+    saved: bool,
+    path: &'a str,
+    topics: Vec<Topic<'a>>,
+}
+
+#[derive(Serialize)]
+struct Topic<'a> {
+    name: &'a str,
+    granted: bool,
+}
+
+/// What a reader's form asks for.
+enum Act {
+    Unsubscribe(&'static str),
+    Undo,
+    Nothing,
+}
+
+impl Site {
+    pub(super) async fn unsubscribe_page(&self, asked: &Asked<'_>) -> Response<Body> {
+        let (token, reader) = match self.read(asked, Use::Unsubscribe).await {
+            Ok(found) => found,
+            Err(answer) => return answer,
+        };
+        let step = if reader.is_unsubscribed() { "done" } else { "ask" };
+        self.show_unsubscribe(asked, &token, &reader, step)
+    }
+
+    pub(super) async fn unsubscribe_act(&self, asked: &Asked<'_>, body: Incoming) -> Response<Body> {
+        // The body first: an answer to a body unread may never reach its sender.
+        let form = Form::read(asked.headers, body).await;
+        let (token, reader) = match self.read(asked, Use::Unsubscribe).await {
+            Ok(found) => found,
+            Err(answer) => return answer,
+        };
+        let act = match form {
+            Ok(form) => act(&form),
+            Err(error) => return self.unreadable(asked, error),
+        };
+        let touch = self.touch(asked, TouchKind::Unsubscribe, &token, None);
+        let class = touch.class;
+        let done = match act {
+            Act::Unsubscribe(source) => preferences::unsubscribe(&self.state.db, &reader, touch, source).await,
+            Act::Undo => preferences::undo(&self.state.db, &touch).await.map(|_| ()),
+            Act::Nothing => Ok(()),
+        };
+        if let Err(error) = done {
+            return self.not_now(asked, &error);
+        }
+        if let Act::Unsubscribe(_) = act {
+            self.state.metrics.touched("unsubscribe", class.as_str(), 1);
+        }
+        match self.read(asked, Use::Unsubscribe).await {
+            Ok((token, reader)) => {
+                let step = match act {
+                    // Of an erased member no consent tells that it is done.
+                    Act::Unsubscribe(_) => "done",
+                    Act::Undo if !reader.is_unsubscribed() => "undone",
+                    _ if reader.is_unsubscribed() => "done",
+                    _ => "ask",
+                };
+                self.show_unsubscribe(asked, &token, &reader, step)
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    fn show_unsubscribe(&self, asked: &Asked<'_>, token: &Token, reader: &Reader, step: &str) -> Response<Body> {
+        let preferences = Token::of(token.run, token.message);
+        let page = UnsubscribePage {
+            step,
+            topic: &reader.addressee.doc.topic,
+            path: asked.path,
+            can_undo: reader.can_undo(self.state.world.now_ms()),
+            preferences: (reader.topics.len() > 1)
+                .then(|| format!("/p/{}", self.state.keys.seal(Use::Preferences, &preferences))),
+        };
+        html(StatusCode::OK, self.state.pages.public("unsubscribe", spoken(asked, reader), &page))
+    }
+
+    pub(super) async fn preferences_page(&self, asked: &Asked<'_>) -> Response<Body> {
+        match self.read(asked, Use::Preferences).await {
+            Ok((_, reader)) => self.show_preferences(asked, &reader, false),
+            Err(answer) => answer,
+        }
+    }
+
+    pub(super) async fn preferences_act(&self, asked: &Asked<'_>, body: Incoming) -> Response<Body> {
+        let form = Form::read(asked.headers, body).await;
+        let (token, reader) = match self.read(asked, Use::Preferences).await {
+            Ok(found) => found,
+            Err(answer) => return answer,
+        };
+        let form = match form {
+            Ok(form) => form,
+            Err(error) => return self.unreadable(asked, error),
+        };
+        if form.get("act") != Some("save") {
+            return self.show_preferences(asked, &reader, false);
+        }
+        let touch = self.touch(asked, TouchKind::Unsubscribe, &token, None);
+        let (offered, wanted): (Vec<&str>, Vec<&str>) = (form.all("known").collect(), form.all("topic").collect());
+        if let Err(error) = preferences::choose(&self.state.db, &touch, &offered, &wanted).await {
+            return self.not_now(asked, &error);
+        }
+        match self.read(asked, Use::Preferences).await {
+            Ok((_, reader)) => self.show_preferences(asked, &reader, true),
+            Err(answer) => answer,
+        }
+    }
+
+    fn show_preferences(&self, asked: &Asked<'_>, reader: &Reader, saved: bool) -> Response<Body> {
+        let topic = |standing: &'_ crate::store::consent::Standing| standing.state == ConsentState::Granted;
+        let topics = reader.topics.iter().map(|standing| Topic { name: &standing.topic, granted: topic(standing) });
+        let page = PreferencesPage { saved, path: asked.path, topics: topics.collect() };
+        html(StatusCode::OK, self.state.pages.public("preferences", spoken(asked, reader), &page))
+    }
+
+    /// The reader behind a token, or the answer to who is none.
+    async fn read(&self, asked: &Asked<'_>, usage: Use) -> Result<(Token, Reader), Response<Body>> {
+        let missing = || self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found");
+        let token = self.state.keys.open(usage, asked.token).map_err(|_| missing())?;
+        if token.run == 0 {
+            return Err(self.notice(lang(asked), StatusCode::OK, "preview"));
+        }
+        let found = async {
+            let mut reader = self.state.db.reader().await?;
+            preferences::reader(reader.conn(), token.run, token.message).await
+        };
+        match found.await {
+            Ok(Some(reader)) => Ok((token, reader)),
+            Ok(None) => Err(missing()),
+            Err(error) => Err(self.not_now(asked, &error)),
+        }
+    }
+
+    fn unreadable(&self, asked: &Asked<'_>, error: FormError) -> Response<Body> {
+        match error {
+            FormError::TooLong => self.notice(lang(asked), StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
+            FormError::Broken => self.notice(lang(asked), StatusCode::BAD_REQUEST, "later"),
+        }
+    }
+
+    /// An unsubscribe that is not durable must not be confirmed.
+    fn not_now(&self, asked: &Asked<'_>, error: &StoreError) -> Response<Body> {
+        tracing::error!(%error, "a reader's decision was not recorded");
+        self.notice(lang(asked), StatusCode::SERVICE_UNAVAILABLE, "later")
+    }
+}
+
+fn act(form: &Form) -> Act {
+    if form.get("List-Unsubscribe").is_some_and(|value| value.eq_ignore_ascii_case("One-Click")) {
+        return Act::Unsubscribe("one_click");
+    }
+    match form.get("act") {
+        Some("unsubscribe") => Act::Unsubscribe("unsubscribe_page"),
+        Some("undo") => Act::Undo,
+        _ => Act::Nothing,
+    }
+}
+
+/// The member's language if we speak it, else the browser's.
+fn spoken(asked: &Asked<'_>, reader: &Reader) -> Lang {
+    reader.addressee.locale.as_deref().and_then(Lang::of_locale).unwrap_or_else(|| lang(asked))
+}
