@@ -3,8 +3,8 @@
 pub mod app;
 pub mod base;
 pub mod domain;
+pub mod flow;
 pub mod queue;
 pub mod smtp;
-pub mod flow;
 pub mod store;
 pub mod web;

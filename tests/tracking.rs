@@ -249,7 +249,8 @@ async fn only_a_trusted_proxy_tells_whom_it_speaks_for() {
     let test = crate::support::db::sqlite().await;
     campaign(&test.db).await;
     let headers = format!("{PERSON}X-Forwarded-For: 198.51.100.7\r\n");
-    for (trusted, seen) in [(&[][..], "127.0.0.1"), (&["127.0.0.0/8"], "198.51.100.7"), (&["10.0.0.0/8"], "127.0.0.1")] {
+    for (trusted, seen) in [(&[][..], "127.0.0.1"), (&["127.0.0.0/8"], "198.51.100.7"), (&["10.0.0.0/8"], "127.0.0.1")]
+    {
         let site = Site::start_behind(&test.db, trusted, Bounds::default()).await;
         site.ask("GET", &site.path('o', Use::Open, 1), &headers, b"").await;
         assert_eq!(last_ip(&test.db).await.to_string(), seen, "{trusted:?}");

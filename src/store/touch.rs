@@ -32,7 +32,19 @@ impl Touch {
     fn row(&self) -> impl serde::Serialize + '_ {
         let product = (self.product != 0).then_some(self.product);
         let (kind, class) = (self.kind.as_str(), self.class.as_str());
-        (self.at_ms, self.run, self.message, kind, class, self.slot, product, &self.url, self.method, &self.agent, self.ip)
+        (
+            self.at_ms,
+            self.run,
+            self.message,
+            kind,
+            class,
+            self.slot,
+            product,
+            &self.url,
+            self.method,
+            &self.agent,
+            self.ip,
+        )
     }
 
     /// Whether learning takes it up: a person's click.

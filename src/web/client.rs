@@ -102,7 +102,6 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,8 @@ impl Form {
             tokio::spawn(throw_away(body));
             return Err(FormError::TooLong);
         }
-        let bytes = tokio::time::timeout(Duration::from_secs(FORM_TIMEOUT_S), Limited::new(body, FORM_BYTES_MAX).collect());
+        let bytes =
+            tokio::time::timeout(Duration::from_secs(FORM_TIMEOUT_S), Limited::new(body, FORM_BYTES_MAX).collect());
         let bytes = match bytes.await {
             Ok(Ok(bytes)) => bytes.to_bytes(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(FormError::TooLong),

@@ -38,11 +38,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds {
-            connections_max: 8_192,
-            head_timeout: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(5),
-        }
+        Bounds { connections_max: 8_192, head_timeout: Duration::from_secs(30), drain_timeout: Duration::from_secs(5) }
     }
 }
 

@@ -184,4 +184,3 @@ fn parse(bytes: &[u8]) -> Answer {
 pub async fn last_ip(db: &Db) -> IpAddr {
     words(db, "select ip from touch order by id desc limit 1").await.parse().unwrap()
 }
-

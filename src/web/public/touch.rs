@@ -18,10 +18,7 @@ const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xf
 pub fn pixel_headers() -> HeaderMap {
     HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static("image/gif")),
-        (
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store, no-cache, must-revalidate, private, max-age=0"),
-        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache, must-revalidate, private, max-age=0")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
         (header::EXPIRES, HeaderValue::from_static("0")),
     ])
