@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::Failure;
 use super::failure::write_out;
 use crate::app::config::Config;
-use crate::app::keys;
+use crate::app::{keys, routes};
 use crate::base::World;
 use crate::base::token::Keyring;
+use crate::domain::provider::ProviderTable;
 use crate::store::{Db, OpenOptions};
 
 /// One command's hold on the world: configuration, database, clock, and how to answer.
@@ -45,6 +46,14 @@ impl Session {
     /// A key file that cannot be read or made.
     pub fn keyring(&self) -> Result<Keyring, Failure> {
         Ok(keys::keyring(&self.config, &self.world)?)
+    }
+
+    /// Whose mail servers stand behind which domains.
+    ///
+    /// # Errors
+    /// When the file of `[rules] shaping` is no such table.
+    pub fn providers(&self) -> Result<ProviderTable, Failure> {
+        Ok(routes::provider_table(&self.config)?)
     }
 
     /// Answers on stdout: one JSON value on a line of its own with `--json`, else the words.
