@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_config;
+mod config_file;
 mod permission;
 mod smtp_client;
 mod store_basics;
