@@ -4,6 +4,7 @@ mod support;
 
 mod bad_config;
 mod config_file;
+mod learn;
 mod permission;
 mod smtp_client;
 mod store_basics;

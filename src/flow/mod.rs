@@ -1,4 +1,5 @@
 //! One file per step of the way of a message. Steps never call each other: they hand over through a table.
 
+pub mod learn;
 pub mod preferences;
 pub mod track;

@@ -31,14 +31,19 @@
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 
+pub mod catalog;
 pub mod consent;
 pub mod daemon;
 mod db;
+pub mod deed;
 mod error;
+pub mod history;
 pub mod member;
+pub mod outbox;
 mod rows;
 pub mod setting;
 pub mod suppression;
+pub mod tag;
 pub mod touch;
 
 pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};

@@ -1,0 +1,49 @@
+//! Events whose effects are still to be recorded. The transaction that appends an event also puts its id here; the
+//! one that records the effect takes it out. Ids commit out of order on PostgreSQL, so a cursor would skip some.
+
+use super::deed::Source;
+use super::{Conn, Pair, Rows, StoreError};
+use crate::{bulk, on};
+
+/// Hands these rows of one source to whoever learns from them.
+///
+/// # Crash
+/// Part of the caller's transaction: the event and its hand-over are there together, or neither.
+pub async fn put(conn: Conn<'_>, source: Source, ids: &[i64], at_ms: i64) -> Result<(), StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ") insert into outbox (source, ref_id, at_ms) select $2, row.id, $3 from row where true"
+    );
+    let (sql, ids) = (conn.pick(&SQL), Rows::of(ids.iter().map(|id| (id,))).json());
+    on!(conn, "hand events on", c => sqlx::query(sql).bind(&ids).bind(source.as_str()).bind(at_ms).execute(&mut *c).await.map(|_| ()))
+}
+
+/// Whether anything waits: asked of a reader before the writer is taken.
+pub async fn waits(conn: Conn<'_>) -> Result<bool, StoreError> {
+    const SQL: &str = "select id from outbox limit 1";
+    let one: Option<i64> = on!(conn, "look for events", c => sqlx::query_scalar(SQL).fetch_optional(&mut *c).await)?;
+    Ok(one.is_some())
+}
+
+/// Takes up to `limit` of the longest waiting out, as (source, row).
+///
+/// # Crash
+/// Part of the caller's transaction: they wait again unless it commits. Of two daemons on PostgreSQL each takes rows
+/// the other has not locked; the pair differs by that clause alone, which SQLite's one writer does not need.
+pub async fn take(conn: Conn<'_>, limit: usize) -> Result<Vec<(Source, i64)>, StoreError> {
+    const SQL: Pair = Pair {
+        sqlite: "delete from outbox where id in (select id from outbox order by id limit $1) returning source, ref_id",
+        postgres: "delete from outbox where id in (select id from outbox order by id limit $1 for update skip locked)
+                   returning source, ref_id",
+    };
+    let sql = conn.pick(&SQL);
+    let rows: Vec<(String, i64)> =
+        on!(conn, "take events", c => sqlx::query_as(sql).bind(limit as i64).fetch_all(&mut *c).await)?;
+    rows.into_iter()
+        .map(|(source, id)| match source.parse() {
+            Ok(source) => Ok((source, id)),
+            Err(unknown) => Err(StoreError::Inconsistent { what: format!("outbox.source {unknown}") }),
+        })
+        .collect()
+}
