@@ -7,5 +7,6 @@ mod config_file;
 mod learn;
 mod permission;
 mod smtp_client;
+mod render;
 mod store_basics;
 mod tracking;

@@ -15,3 +15,4 @@ pub mod shown;
 pub mod suppression;
 pub mod tagging;
 pub mod touch;
+pub mod template;

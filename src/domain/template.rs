@@ -36,6 +36,9 @@ pub struct Part {
     /// What `t(key)` answers.
     #[serde(default)]
     pub texts: BTreeMap<String, String>,
+    /// The file that subject, preheader and texts stand in, as far as it is known: faults point into it.
+    #[serde(skip)]
+    pub toml: String,
 }
 
 /// Where a link of a version leads. Sent links carry the slot, never the address.

@@ -163,7 +163,11 @@ pub fn unescape(text: &str) -> String {
         return text.to_owned();
     }
     let text = text.replace("&#38;", "&").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
-    text.replace("&#39;", "'").replace("&#x27;", "'").replace("&#x2F;", "/").replace("&#x2f;", "/").replace("&amp;", "&")
+    text.replace("&#39;", "'")
+        .replace("&#x27;", "'")
+        .replace("&#x2F;", "/")
+        .replace("&#x2f;", "/")
+        .replace("&amp;", "&")
 }
 
 /// The links of a version, numbered as they are met: the same URL at the same place of another locale shares its slot.

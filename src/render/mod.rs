@@ -2,7 +2,7 @@
 //!
 //! [`compile`] checks a [`Source`](crate::domain::template::Source) and parses it; [`render_mail`] makes one member's
 //! whole mail, headers and all. Nothing here reads a file, a database, a clock or the environment, and nothing a
-//! template can call does. What bounds a template stands in [`bounds`].
+//! template can call does.
 
 pub mod bounds;
 mod compile;
@@ -12,17 +12,17 @@ mod encode;
 mod fault;
 mod filters;
 mod functions;
-mod lint;
+mod html;
 mod links;
 mod mail;
 mod numbers;
-mod source;
 mod stationery;
 mod text;
 mod texts;
 
 pub use compile::{Compiled, compile};
 pub use fault::Fault;
-pub use mail::{Mail, Page, Recipient, RenderError, Rendered, render_mail, render_page};
-pub use source::from_files;
+pub use filters::FILTERS;
+pub use functions::FUNCTIONS;
+pub use mail::{Mail, Page, Recipient, RenderError, render_mail, render_page};
 pub use stationery::{Sender, Stationery};

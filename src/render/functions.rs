@@ -1,0 +1,251 @@
+//! What a template can call. None does I/O; all they reach is the desk of the mail being rendered.
+
+use jiff::Timestamp;
+use tera::{Error, Kwargs, Map, State, Tera, TeraResult, Value};
+
+use crate::base::text::clean;
+use crate::domain::catalog::{Catalog, Product};
+use crate::domain::member::Member;
+use crate::domain::recommend::{Pick, Reason, Request, Strategy, pick};
+
+use super::bounds::{PRODUCT_CALLS_MAX, PRODUCTS_MAX, RANGE_MAX, VALUE_BYTES_MAX};
+use super::desk::{Block, Desk, DeskRef};
+use super::links::{mark, too_many_sealed};
+use super::texts;
+
+/// Every function with its arguments and what it answers: what `template check --fields` prints.
+pub const FUNCTIONS: &[(&str, &str)] = &[
+    (
+        "products(strategy=, n=, category=, exclude=, pinned=)",
+        "products picked for this member: name, sku, price, currency, image_url, brand, category, url, reason; strategies for_you, viewed, popular, new, pinned",
+    ),
+    ("link(url=, label=)", "a tracked link whose destination is worked out per member"),
+    ("t(key, …)", "the text of that name in <locale>.toml [texts], {name} filled from the arguments"),
+    ("tag(key)", "the member's score for a tag now, 0 without it"),
+    ("unsubscribe_url()", "where the member unsubscribes"),
+    ("preferences_url()", "where the member chooses topics"),
+    ("web_version_url()", "this mail as a page"),
+    ("now_local()", "now in the member's zone, as 2026-11-26T10:00:00"),
+    ("range(end=, start=, step_by=)", "numbers, at most 200"),
+    ("abort(reason)", "skips this member, for that reason"),
+];
+
+/// Functions that take their first argument by position, and its name.
+pub const POSITIONAL: &[(&str, &str)] = &[("t", "key"), ("tag", "key"), ("abort", "reason"), ("link", "url")];
+
+/// Gives `tera` the functions that work on `desk`.
+pub fn register(tera: &mut Tera, desk: &DeskRef) {
+    let on = |f: fn(&mut Desk, Kwargs) -> TeraResult<Value>| {
+        let desk = desk.clone();
+        move |kwargs: Kwargs, _: &State| f(&mut desk.lock(), kwargs)
+    };
+    tera.register_function("products", on(products));
+    tera.register_function("link", on(link));
+    tera.register_function("t", on(t));
+    tera.register_function("tag", on(tag));
+    tera.register_function("abort", on(abort));
+    tera.register_function("range", on(range));
+    tera.register_function("now_local", on(now_local));
+    tera.register_function("throw", on(abort));
+    tera.register_function("unsubscribe_url", |_: Kwargs, _: &State| mark('U', 0));
+    tera.register_function("preferences_url", |_: Kwargs, _: &State| mark('F', 0));
+    tera.register_function("web_version_url", |_: Kwargs, _: &State| mark('W', 0));
+}
+
+fn products(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    let asked = request(&kwargs)?;
+    if let Some(block) = desk.blocks.iter_mut().find(|block| !block.used && block.asked == asked) {
+        block.used = true;
+        return Ok(block.value.clone());
+    }
+    if desk.blocks.len() >= PRODUCT_CALLS_MAX {
+        return Err(Error::message(format!("products() is called more than {PRODUCT_CALLS_MAX} times in one mail")));
+    }
+    let Some(catalog) = desk.catalog.clone() else {
+        return Ok(Value::from(Vec::<Value>::new()));
+    };
+    let picks = match &mut desk.replay {
+        Some(shown) => again(&catalog, shown, asked.n),
+        None => pick(&catalog, &desk.member, &desk.history, &asked, &mut desk.taken, desk.now_ms),
+    };
+    let values: Vec<Value> = picks
+        .iter()
+        .filter_map(|pick| catalog.get(pick.product).map(|product| product_value(desk, product, &pick.reason)))
+        .collect();
+    let value = Value::from(values);
+    desk.blocks.push(Block { asked, value: value.clone(), used: true });
+    Ok(value)
+}
+
+fn request(kwargs: &Kwargs) -> TeraResult<Request> {
+    let words = |name: &str| -> TeraResult<Vec<String>> {
+        let Some(value) = kwargs.get::<Value>(name)? else { return Ok(Vec::new()) };
+        match (value.as_str(), value.as_array()) {
+            (Some(text), _) => {
+                Ok(text.split([',', ' ', ';']).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+            }
+            (_, Some(array)) => Ok(array.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            _ => Err(Error::message(format!("{name}= takes a text or a list of texts"))),
+        }
+    };
+    let strategy = match kwargs.get::<&str>("strategy")? {
+        Some(name) => name.parse::<Strategy>().map_err(|unknown| Error::message(format!("strategy= {unknown}")))?,
+        None => Strategy::ForYou,
+    };
+    let n = kwargs.get::<usize>("n")?.unwrap_or(3);
+    if !(1..=PRODUCTS_MAX).contains(&n) {
+        return Err(Error::message(format!("n= is {n}, must be 1 to {PRODUCTS_MAX}")));
+    }
+    let category = kwargs.get::<&str>("category")?.filter(|text| !text.is_empty()).map(str::to_owned);
+    Ok(Request { strategy, n, category, exclude: words("exclude")?, pinned: words("pinned")? })
+}
+
+/// The next `n` products of an earlier rendering.
+fn again(catalog: &Catalog, shown: &mut Vec<(i64, String)>, n: usize) -> Vec<Pick> {
+    let next = shown.drain(..n.min(shown.len()));
+    next.filter_map(|(product, code)| {
+        let reason = Reason::from_code(&code, catalog.get(product)?)?;
+        Some(Pick { product, reason })
+    })
+    .collect()
+}
+
+fn product_value(desk: &mut Desk, product: &Product, reason: &Reason) -> Value {
+    let number = desk.products.len();
+    desk.products.push(u32::try_from(product.id).unwrap_or(0));
+    desk.shown.push((product.id, reason.code(product)));
+    let (price, currency) = product.offer(&desk.member.market).map_or((0, ""), |o| (o.price_minor, &*o.currency));
+    if desk.currency != currency {
+        currency.clone_into(&mut desk.currency);
+    }
+    let key = format!("reason_{}", reason.why);
+    let why = desk.texts.get(&key).map_or_else(|| texts::reason(reason, desk.lang), String::as_str);
+    let mut map = Map::with_capacity(12);
+    let mut put = |key: &'static str, value: Value| map.insert(key.into(), value);
+    put("name", plain(&product.name));
+    put("sku", plain(&product.sku));
+    put("price", Value::from(price));
+    put("currency", Value::from(currency));
+    put("image_url", plain(&product.image_url));
+    put("brand", plain(&product.brand));
+    put("category", plain(&product.category));
+    put("kind", plain(product.category_leaf()));
+    put("url", Value::from(mark('P', number)));
+    put("reason", Value::from(why));
+    put("why", Value::from(reason.why.as_str()));
+    Value::from(map)
+}
+
+/// Text from a profile or the catalogue, fit for a template: bounded and without control characters.
+pub fn plain(text: &str) -> Value {
+    if text.len() <= VALUE_BYTES_MAX && !text.bytes().any(|c| c < b' ') {
+        Value::from(text)
+    } else {
+        Value::from(clean(text, VALUE_BYTES_MAX))
+    }
+}
+
+fn link(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    let url = kwargs.must_get::<&str>("url")?;
+    if url.starts_with('\u{2}') {
+        return Ok(Value::from(url));
+    }
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
+        return Err(Error::message(format!("link() takes a whole http or https URL, not {url:?}")));
+    }
+    if too_many_sealed(desk.sealed.len()) {
+        return Err(Error::message("link() is called too often in one mail"));
+    }
+    desk.sealed.push(url.to_owned());
+    Ok(Value::from(mark('S', desk.sealed.len() - 1)))
+}
+
+fn t(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    let key = kwargs.must_get::<&str>("key")?;
+    let Some(text) = desk.texts.get(key) else {
+        return Err(Error::message(format!("there is no text {key:?} in this locale's [texts]")));
+    };
+    if !text.contains('{') {
+        return Ok(Value::from(text.as_str()));
+    }
+    let mut out = text.clone();
+    for (name, value) in kwargs.iter() {
+        if let Some(name) = name.as_str() {
+            let value = match value.as_i64() {
+                Some(n) => super::numbers::whole(n, desk.lang),
+                None => clean(&value.to_string(), VALUE_BYTES_MAX),
+            };
+            out = out.replace(&format!("{{{name}}}"), &value);
+        }
+        if out.len() > 4 * VALUE_BYTES_MAX {
+            return Err(Error::message(format!("the text {key:?} grows too long")));
+        }
+    }
+    Ok(Value::from(out))
+}
+
+fn tag(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    Ok(Value::from(desk.history.tag(kwargs.must_get::<&str>("key")?)))
+}
+
+fn abort(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    let reason = kwargs.get::<&str>("reason")?.or(kwargs.get::<&str>("message")?).unwrap_or("no reason given");
+    desk.aborted = Some(clean(reason, 200));
+    Err(Error::message("the template asked not to be sent"))
+}
+
+fn range(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
+    let start = kwargs.get::<i64>("start")?.unwrap_or(0);
+    let end = kwargs.must_get::<i64>("end")?;
+    let step = kwargs.get::<i64>("step_by")?.unwrap_or(1);
+    if step < 1 {
+        return Err(Error::message("range() needs a step_by of at least 1"));
+    }
+    let len = end.saturating_sub(start).max(0).saturating_add(step - 1) / step;
+    if len > RANGE_MAX {
+        return Err(Error::message(format!("range() of {len} numbers, at most {RANGE_MAX} are allowed")));
+    }
+    desk.range_left -= len;
+    if desk.range_left < 0 {
+        return Err(Error::message("the ranges of this mail are too many together"));
+    }
+    Ok(Value::from((0..len).map(|n| Value::from(start + n * step)).collect::<Vec<_>>()))
+}
+
+fn now_local(desk: &mut Desk, _: Kwargs) -> TeraResult<Value> {
+    let name = desk.member.zone.clone();
+    let zone = desk.zone(&name);
+    let now = Timestamp::from_millisecond(desk.now_ms).unwrap_or_default().to_zoned(zone);
+    Ok(Value::from(now.strftime("%Y-%m-%dT%H:%M:%S").to_string()))
+}
+
+/// The profile as the template's `member`.
+pub fn member_value(member: &Member) -> Value {
+    let text = |text: &Option<String>| plain(text.as_deref().unwrap_or_default());
+    let name = match (&member.first_name, &member.last_name) {
+        (Some(first), Some(last)) => plain(&format!("{first} {last}")),
+        (Some(only), None) | (None, Some(only)) => plain(only),
+        (None, None) => Value::from(""),
+    };
+    let mut map = Map::with_capacity(14);
+    let mut put = |key: &'static str, value: Value| map.insert(key.into(), value);
+    put("first_name", text(&member.first_name));
+    put("last_name", text(&member.last_name));
+    put("name", name);
+    put("email", plain(&member.email));
+    put("external_id", text(&member.external_id));
+    put("locale", plain(&member.locale));
+    put("zone", plain(&member.zone));
+    put("market", plain(&member.market));
+    put("points", Value::from(member.points));
+    put("orders", Value::from(member.orders));
+    put("revenue", Value::from(member.revenue_minor));
+    put("last_order_at", member.last_order_at_ms.map_or_else(Value::none, Value::from));
+    Value::from(map)
+}
+
+/// The profile's attributes as the template's `attr`.
+pub fn attributes_value(member: &Member) -> Value {
+    let entries = member.attributes.iter().map(|(name, text)| (name.clone().into(), plain(text)));
+    Value::from(entries.collect::<Map>())
+}

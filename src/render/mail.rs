@@ -1,0 +1,267 @@
+//! One member's mail, and the page that shows it again.
+
+use jiff::Timestamp;
+use tera::{ErrorKind, Value};
+
+use crate::base::token::Keyring;
+use crate::domain::catalog::Catalog;
+use crate::domain::member::Member;
+use crate::domain::recommend::History;
+use crate::domain::shown::Shown;
+
+use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX};
+use super::compile::{Compiled, Ready};
+use super::compose::{Letter, compose};
+use super::desk::Press;
+use super::fault::Fault;
+use super::functions::{attributes_value, member_value};
+use super::links::Marks;
+use super::stationery::Stationery;
+
+/// Who a mail is for, and what is known of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipient<'r> {
+    pub message_id: i64,
+    pub member: &'r Member,
+    pub history: &'r History,
+}
+
+/// A mail ready for the wire.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    pub envelope_from: String,
+    pub envelope_to: String,
+    /// ASCII with CRLF, dots not stuffed.
+    pub bytes: Vec<u8>,
+    pub shown: Shown,
+}
+
+/// A mail as people see it: previews and web versions.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub locale: String,
+    pub subject: String,
+    pub preheader: String,
+    pub html: String,
+    pub text: String,
+    pub shown: Shown,
+}
+
+/// Why a mail was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The template called `abort`: the member is skipped, nothing is wrong.
+    #[error("the template asked not to be sent: {reason}")]
+    Abort { reason: String },
+    #[error("{0}")]
+    Template(Fault),
+    #[error("the {part} would be longer than {bytes_max} bytes")]
+    TooLong { part: &'static str, bytes_max: usize },
+    #[error("the link {url:?} {why}")]
+    Link { url: String, why: &'static str },
+    #[error("the template has no part for locale {0:?} and none for its default")]
+    Locale(String),
+    #[error("the template could not be rendered: {0}")]
+    Other(String),
+}
+
+/// Renders and composes one member's mail. `date_ms` is when it was first handed over and stays the same over retries;
+/// `now_ms` is what the template takes for now. CPU only: call it off the threads that do I/O when there are many.
+///
+/// # Errors
+/// Why there is no mail; [`RenderError::Abort`] is the template's own wish.
+pub fn render_mail(
+    compiled: &Compiled,
+    stationery: &Stationery,
+    recipient: &Recipient<'_>,
+    catalog: &Catalog,
+    keyring: &Keyring,
+    date_ms: i64,
+    now_ms: i64,
+) -> Result<Mail, RenderError> {
+    let job = Job { compiled, stationery, recipient, catalog, keyring, now_ms, replay: None };
+    job.on_a_press(|press, ready, lines, shown| {
+        let letter = Letter {
+            stationery,
+            member: recipient.member,
+            message_id: recipient.message_id,
+            date_ms,
+            locale: &ready.locale,
+            subject: &lines.subject,
+            html: &press.html,
+            text: &press.text,
+        };
+        let (envelope_from, bytes) = compose(&letter, keyring);
+        Ok(Mail { envelope_from, envelope_to: recipient.member.email.clone(), bytes, shown })
+    })
+}
+
+/// Renders what a person sees: a preview, or with `again` the very products a sent mail showed.
+///
+/// # Errors
+/// As [`render_mail`].
+pub fn render_page(
+    compiled: &Compiled,
+    stationery: &Stationery,
+    recipient: &Recipient<'_>,
+    catalog: &Catalog,
+    keyring: &Keyring,
+    now_ms: i64,
+    again: Option<&Shown>,
+) -> Result<Page, RenderError> {
+    let job = Job { compiled, stationery, recipient, catalog, keyring, now_ms, replay: again };
+    job.on_a_press(|press, ready, lines, shown| {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (html, text) = (text(&press.html), text(&press.text));
+        Ok(Page { locale: ready.locale.clone(), subject: lines.subject, preheader: lines.preheader, html, text, shown })
+    })
+}
+
+/// What one rendering needs.
+struct Job<'j> {
+    compiled: &'j Compiled,
+    stationery: &'j Stationery,
+    recipient: &'j Recipient<'j>,
+    catalog: &'j Catalog,
+    keyring: &'j Keyring,
+    now_ms: i64,
+    replay: Option<&'j Shown>,
+}
+
+struct Lines {
+    subject: String,
+    preheader: String,
+}
+
+impl Job<'_> {
+    /// Renders on a press of the version and hands its buffers to `use_it`.
+    fn on_a_press<T>(
+        &self,
+        use_it: impl FnOnce(&Press, &Ready, Lines, Shown) -> Result<T, RenderError>,
+    ) -> Result<T, RenderError> {
+        let locale = self.replay.map_or(&self.recipient.member.locale, |shown| &shown.locale);
+        let ready = self.compiled.part(locale).ok_or_else(|| RenderError::Locale(locale.clone()))?;
+        let mut press = self.compiled.take_press();
+        let done = self.render(&mut press, ready).and_then(|lines| {
+            let shown = self.shown(&press, ready);
+            use_it(&press, ready, lines, shown)
+        });
+        self.compiled.give_back(press);
+        done
+    }
+
+    fn render(&self, press: &mut Press, ready: &Ready) -> Result<Lines, RenderError> {
+        self.lay_desk(press, ready);
+        self.fill_context(press, ready);
+        let subject = self.line(press, ready, &ready.names.subject, "subject")?;
+        press.context.insert_value("subject", Value::from(subject.as_str()));
+        let preheader = self.line(press, ready, &ready.names.preheader, "preheader")?;
+        press.context.insert_value("preheader", Value::from(preheader.as_str()));
+        self.body(press, ready, true)?;
+        press.desk.lock().blocks.iter_mut().for_each(|block| block.used = false);
+        self.body(press, ready, false)?;
+        Ok(Lines { subject, preheader })
+    }
+
+    fn lay_desk(&self, press: &Press, ready: &Ready) {
+        let mut desk = press.desk.lock();
+        desk.member.clone_from(self.recipient.member);
+        desk.history.clone_from(self.recipient.history);
+        desk.catalog = Some(self.catalog.clone());
+        desk.now_ms = self.now_ms;
+        desk.lang = ready.lang;
+        desk.texts = ready.texts.clone();
+        desk.taken.clear();
+        desk.blocks.clear();
+        desk.products.clear();
+        desk.shown.clear();
+        desk.sealed.clear();
+        desk.replay = self.replay.map(|shown| shown.products.clone());
+        desk.range_left = RANGE_TOTAL_MAX;
+        desk.aborted = None;
+        let first = self.catalog.products().iter().find_map(|product| product.offer(&self.recipient.member.market));
+        first.map_or("", |offer| &offer.currency).clone_into(&mut desk.currency);
+    }
+
+    /// Sets what may differ between two mails of one press. The list of fields is [`fields`](super::fields).
+    fn fill_context(&self, press: &mut Press, ready: &Ready) {
+        let member = self.recipient.member;
+        let balance = self.replay.map_or(member.points, |shown| shown.balance);
+        let today = {
+            let zone = press.desk.lock().zone(&member.zone);
+            Timestamp::from_millisecond(self.now_ms).unwrap_or_default().to_zoned(zone).date()
+        };
+        let context = &mut press.context;
+        context.insert_value("member", member_value(member));
+        context.insert_value("attr", attributes_value(member));
+        context.insert_value("points", Value::from(balance));
+        context.insert_value("locale", Value::from(ready.locale.as_str()));
+        context.insert_value("campaign", self.stationery.campaign_value.clone());
+        context.insert_value("sender", self.stationery.sender_value.clone());
+        context.insert_value("public_url", Value::from(self.stationery.public_url.as_str()));
+        context.insert_value("today", Value::from(today.to_string()));
+    }
+
+    /// A subject or preheader: one line, white space folded.
+    fn line(&self, press: &mut Press, ready: &Ready, name: &str, part: &'static str) -> Result<String, RenderError> {
+        let Press { tera, context, raw, .. } = press;
+        raw.clear();
+        let bound = Bounded { out: raw, bytes_max: LINE_BYTES_MAX };
+        let done = tera.render_to(name, context, bound);
+        done.map_err(|error| failed(press, ready, &error, part, LINE_BYTES_MAX))?;
+        let text = String::from_utf8_lossy(&press.raw);
+        Ok(text.split_whitespace().collect::<Vec<_>>().join(" ").replace(|c: char| c.is_control(), ""))
+    }
+
+    fn body(&self, press: &mut Press, ready: &Ready, html: bool) -> Result<(), RenderError> {
+        let (name, part, bytes_max) = if html {
+            (&ready.names.html, "HTML", HTML_BYTES_MAX)
+        } else {
+            (&ready.names.text, "text part", TEXT_BYTES_MAX)
+        };
+        let Press { tera, context, raw, .. } = press;
+        raw.clear();
+        let done = tera.render_to(name, context, Bounded { out: raw, bytes_max: RAW_BYTES_MAX });
+        done.map_err(|error| failed(press, ready, &error, part, RAW_BYTES_MAX))?;
+        let desk = press.desk.lock();
+        let marks = Marks {
+            keyring: self.keyring,
+            run: self.stationery.run,
+            message: self.recipient.message_id,
+            public_url: &self.stationery.public_url,
+            products: &desk.products,
+            sealed: &desk.sealed,
+            hosts: &self.compiled.hosts,
+            html,
+        };
+        let out = if html { &mut press.html } else { &mut press.text };
+        out.clear();
+        marks.write(&press.raw, out)?;
+        if out.len() > bytes_max {
+            return Err(RenderError::TooLong { part, bytes_max });
+        }
+        Ok(())
+    }
+
+    fn shown(&self, press: &Press, ready: &Ready) -> Shown {
+        Shown {
+            template_version: self.compiled.version_id,
+            locale: ready.locale.clone(),
+            balance: self.replay.map_or(self.recipient.member.points, |shown| shown.balance),
+            products: press.desk.lock().shown.clone(),
+        }
+    }
+}
+
+fn failed(press: &Press, ready: &Ready, error: &tera::Error, part: &'static str, bytes_max: usize) -> RenderError {
+    if let Some(reason) = press.desk.lock().aborted.take() {
+        return RenderError::Abort { reason };
+    }
+    match error.kind() {
+        ErrorKind::Io(std::io::ErrorKind::FileTooLarge) => RenderError::TooLong { part, bytes_max },
+        _ => match ready.fault(error) {
+            Some(fault) => RenderError::Template(fault),
+            None => RenderError::Other(error.to_string()),
+        },
+    }
+}

@@ -1,0 +1,41 @@
+//! The words the house itself puts into mails, in the languages it knows.
+
+use crate::domain::recommend::{Reason, Why};
+
+use super::numbers::Lang;
+
+/// Why a product is shown, for its reader. A template's `[texts]` may say it otherwise under `reason_viewed`, ….
+pub fn reason(reason: &Reason, lang: Lang) -> &'static str {
+    match (reason.why, lang) {
+        (Why::Viewed, Lang::En) => "You looked at this",
+        (Why::Viewed, Lang::Ru) => "Вы это смотрели",
+        (Why::Viewed, Lang::Zh) => "您最近浏览过",
+        (Why::Interest, Lang::En) => "Matches your interests",
+        (Why::Interest, Lang::Ru) => "По вашим интересам",
+        (Why::Interest, Lang::Zh) => "根据您的兴趣推荐",
+        (Why::Brand, Lang::En) => "From a brand you like",
+        (Why::Brand, Lang::Ru) => "Бренд, который вам нравится",
+        (Why::Brand, Lang::Zh) => "您喜欢的品牌",
+        (Why::Category, Lang::En) => "Popular in its category",
+        (Why::Category, Lang::Ru) => "Популярно в этой категории",
+        (Why::Category, Lang::Zh) => "同类热销",
+        (Why::Popular, Lang::En) => "Popular right now",
+        (Why::Popular, Lang::Ru) => "Сейчас популярно",
+        (Why::Popular, Lang::Zh) => "人气热销",
+        (Why::New, Lang::En) => "New in",
+        (Why::New, Lang::Ru) => "Новинка",
+        (Why::New, Lang::Zh) => "新品上市",
+        (Why::Pinned, Lang::En) => "Our choice for you",
+        (Why::Pinned, Lang::Ru) => "Наш выбор для вас",
+        (Why::Pinned, Lang::Zh) => "精选推荐",
+    }
+}
+
+/// What stands on the unsubscribe link that a text part gets where its author wrote none.
+pub fn unsubscribe(lang: Lang) -> &'static str {
+    match lang {
+        Lang::En => "Unsubscribe",
+        Lang::Ru => "Отписаться",
+        Lang::Zh => "退订",
+    }
+}
