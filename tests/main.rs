@@ -6,7 +6,7 @@ mod bad_config;
 mod config_file;
 mod learn;
 mod permission;
-mod smtp_client;
 mod render;
+mod smtp_client;
 mod store_basics;
 mod tracking;

@@ -14,5 +14,5 @@ pub mod recommend;
 pub mod shown;
 pub mod suppression;
 pub mod tagging;
-pub mod touch;
 pub mod template;
+pub mod touch;
