@@ -34,6 +34,9 @@
 pub mod catalog;
 pub mod consent;
 pub mod daemon;
+pub mod gate;
+pub mod message;
+pub mod run;
 mod db;
 pub mod deed;
 mod error;

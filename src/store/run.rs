@@ -1,0 +1,192 @@
+//! Campaigns and their runs.
+
+use super::{Conn, StoreError};
+use crate::domain::campaign::RunDoc;
+use crate::domain::message::{RunEvent, RunState};
+use crate::on;
+
+/// One launch of a campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub id: i64,
+    pub campaign: String,
+    pub state: RunState,
+    /// Rises at pause, resume, new template, cancel and retry: an arm under an older one is refused.
+    pub generation: i64,
+    pub seed: i64,
+    pub doc: RunDoc,
+    pub scheduled_for_ms: i64,
+    /// The last member id whose chunk is frozen.
+    pub freeze_cursor: i64,
+    pub frozen_n: Option<i64>,
+    pub why: Option<String>,
+    pub started_at_ms: Option<i64>,
+    pub finished_at_ms: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RunRow {
+    id: i64,
+    campaign: String,
+    state: String,
+    generation: i64,
+    seed: i64,
+    doc: String,
+    scheduled_for_ms: i64,
+    freeze_cursor: i64,
+    frozen_n: Option<i64>,
+    why: Option<String>,
+    started_at_ms: Option<i64>,
+    finished_at_ms: Option<i64>,
+}
+
+impl TryFrom<RunRow> for Run {
+    type Error = StoreError;
+
+    fn try_from(row: RunRow) -> Result<Run, StoreError> {
+        let broken = |what: String| StoreError::Inconsistent { what: format!("run {}: {what}", row.id) };
+        Ok(Run {
+            state: row.state.parse().map_err(|e| broken(format!("state {e}")))?,
+            doc: serde_json::from_str(&row.doc).map_err(|e| broken(format!("doc {e}")))?,
+            id: row.id,
+            campaign: row.campaign,
+            generation: row.generation,
+            seed: row.seed,
+            scheduled_for_ms: row.scheduled_for_ms,
+            freeze_cursor: row.freeze_cursor,
+            frozen_n: row.frozen_n,
+            why: row.why,
+            started_at_ms: row.started_at_ms,
+            finished_at_ms: row.finished_at_ms,
+        })
+    }
+}
+
+macro_rules! select_run {
+    ($rest:literal) => {
+        concat!(
+            "select r.id, c.name as campaign, r.state, r.generation, r.seed, r.doc, r.scheduled_for_ms,
+                    r.freeze_cursor, r.frozen_n, r.why, r.started_at_ms, r.finished_at_ms
+             from run r join campaign c on c.id = r.campaign_id ",
+            $rest
+        )
+    };
+}
+
+/// Creates a campaign and its approved run; `None` when the name is taken.
+///
+/// # Crash
+/// Both rows or none, by the caller's transaction.
+pub async fn create(
+    mut conn: Conn<'_>,
+    doc: &RunDoc,
+    seed: i64,
+    scheduled_for_ms: i64,
+    now_ms: i64,
+) -> Result<Option<i64>, StoreError> {
+    const CAMPAIGN: &str =
+        "insert into campaign (name, created_at_ms) values ($1, $2) on conflict (name) do nothing returning id";
+    let campaign: Option<i64> = on!(conn.again(), "create a campaign", c => sqlx::query_scalar(CAMPAIGN)
+        .bind(&doc.campaign).bind(now_ms).fetch_optional(&mut *c).await)?;
+    let Some(campaign) = campaign else { return Ok(None) };
+    const RUN: &str = "insert into run (campaign_id, scheduled_for_ms, state, seed, doc, created_at_ms)
+         values ($1, $2, $3, $4, $5, $6) returning id";
+    let doc = doc_json(doc);
+    let id = on!(conn, "create a run", c => sqlx::query_scalar(RUN)
+        .bind(campaign).bind(scheduled_for_ms).bind(RunState::Approved.as_str()).bind(seed).bind(&doc).bind(now_ms)
+        .fetch_one(&mut *c).await)?;
+    Ok(Some(id))
+}
+
+fn doc_json(doc: &RunDoc) -> String {
+    serde_json::to_string(doc).expect("a run's document is JSON")
+}
+
+/// The latest run of a campaign, or `None`.
+pub async fn by_campaign(conn: Conn<'_>, name: &str) -> Result<Option<Run>, StoreError> {
+    const SQL: &str = select_run!("where c.name = $1 order by r.id desc limit 1");
+    let row: Option<RunRow> =
+        on!(conn, "find a campaign", c => sqlx::query_as(SQL).bind(name).fetch_optional(&mut *c).await)?;
+    row.map(Run::try_from).transpose()
+}
+
+/// A run by its id.
+pub async fn by_id(conn: Conn<'_>, id: i64) -> Result<Option<Run>, StoreError> {
+    const SQL: &str = select_run!("where r.id = $1");
+    let row: Option<RunRow> =
+        on!(conn, "find a run", c => sqlx::query_as(SQL).bind(id).fetch_optional(&mut *c).await)?;
+    row.map(Run::try_from).transpose()
+}
+
+/// Every run that is not over, the oldest first.
+pub async fn active(conn: Conn<'_>) -> Result<Vec<Run>, StoreError> {
+    const SQL: &str =
+        select_run!("where r.state in ('approved', 'freezing', 'sending', 'pausing', 'cancelling') order by r.id");
+    let rows: Vec<RunRow> = on!(conn, "list active runs", c => sqlx::query_as(SQL).fetch_all(&mut *c).await)?;
+    rows.into_iter().map(Run::try_from).collect()
+}
+
+/// Runs, the newest first, at most `limit`.
+pub async fn list(conn: Conn<'_>, limit: i64) -> Result<Vec<Run>, StoreError> {
+    const SQL: &str = select_run!("order by r.id desc limit $1");
+    let rows: Vec<RunRow> =
+        on!(conn, "list campaigns", c => sqlx::query_as(SQL).bind(limit).fetch_all(&mut *c).await)?;
+    rows.into_iter().map(Run::try_from).collect()
+}
+
+/// Moves a run by `event` if it still stands where the caller saw it; `None` when somebody else moved it or the event
+/// does not apply. Pause, resume, cancel and retry raise the generation.
+///
+/// # Crash
+/// Moved or not.
+pub async fn shift(conn: Conn<'_>, run: &Run, event: RunEvent, now_ms: i64) -> Result<Option<RunState>, StoreError> {
+    let Some(next) = run.state.next(event) else { return Ok(None) };
+    let raises = matches!(event, RunEvent::Pause | RunEvent::Resume | RunEvent::Cancel | RunEvent::Retry);
+    let starts = (event == RunEvent::FrozenWhole).then_some(now_ms);
+    const SQL: &str = "update run set state = $3, generation = generation + $4,
+             started_at_ms = coalesce(started_at_ms, $5), finished_at_ms = $6
+         where id = $1 and state = $2 and generation = $7";
+    let rows = on!(conn, "move a run", c => sqlx::query(SQL)
+        .bind(run.id).bind(run.state.as_str()).bind(next.as_str()).bind(i64::from(raises)).bind(starts)
+        .bind(next.is_over().then_some(now_ms)).bind(run.generation)
+        .execute(&mut *c).await.map(|r| r.rows_affected()))?;
+    Ok((rows == 1).then_some(next))
+}
+
+/// Replaces the document of a run that is not sending: a paused run takes a new template version.
+pub async fn set_doc(conn: Conn<'_>, id: i64, doc: &RunDoc) -> Result<(), StoreError> {
+    const SQL: &str = "update run set doc = $2, generation = generation + 1 where id = $1 and state <> 'sending'";
+    let doc = doc_json(doc);
+    on!(conn, "change a run's document", c => sqlx::query(SQL).bind(id).bind(&doc).execute(&mut *c).await.map(|_| ()))
+}
+
+/// Says why a run stands where it stands; shown to people.
+pub async fn set_why(conn: Conn<'_>, id: i64, why: Option<&str>) -> Result<(), StoreError> {
+    const SQL: &str = "update run set why = $2 where id = $1";
+    on!(conn, "explain a run", c => sqlx::query(SQL).bind(id).bind(why).execute(&mut *c).await.map(|_| ()))
+}
+
+/// Whether nothing of a run is queued, leased or armed: looked up in the rows, in one statement.
+pub async fn is_drained(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "select count(*) from (select 1 as x from message where run_id = $1 and due_at_ms is not null limit 1) q";
+    const OWNED: &str =
+        "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
+    let mut conn = conn;
+    let queued: i64 = on!(conn.again(), "look for queued messages", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+    let owned: i64 = on!(conn, "look for messages on their way", c => sqlx::query_scalar(OWNED).bind(id).fetch_one(&mut *c).await)?;
+    Ok(queued + owned == 0)
+}
+
+/// Whether no row of a run is leased or armed.
+pub async fn is_still(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
+    const SQL: &str =
+        "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
+    let owned: i64 = on!(conn, "look for messages on their way", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+    Ok(owned == 0)
+}
+
+/// The providers a run has messages for.
+pub async fn lanes(conn: Conn<'_>, id: i64) -> Result<Vec<i64>, StoreError> {
+    const SQL: &str = "select provider_id from run_lane where run_id = $1 order by provider_id";
+    on!(conn, "list a run's lanes", c => sqlx::query_scalar(SQL).bind(id).fetch_all(&mut *c).await)
+}
