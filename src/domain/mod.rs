@@ -11,6 +11,7 @@ pub mod message;
 pub mod money;
 pub mod provider;
 pub mod recommend;
+pub mod retry;
 pub mod shown;
 pub mod suppression;
 pub mod tagging;
