@@ -8,5 +8,7 @@ mod learn;
 mod permission;
 mod render;
 mod smtp_client;
+mod queue;
+mod queue_simulation;
 mod store_basics;
 mod tracking;

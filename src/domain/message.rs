@@ -112,8 +112,6 @@ pub enum RunEvent {
     Approve,
     FreezeStarted,
     FrozenWhole,
-    /// A freeze that took too long starts over.
-    FreezeRestarted,
     Pause,
     /// No row is armed any more.
     Stilled,
@@ -132,7 +130,6 @@ impl RunState {
         Some(match (self, event) {
             (S::Draft, E::Approve) => S::Approved,
             (S::Approved, E::FreezeStarted) => S::Freezing,
-            (S::Freezing, E::FreezeRestarted) => S::Approved,
             (S::Freezing, E::FrozenWhole) => S::Sending,
             (S::Sending, E::Pause) => S::Pausing,
             (S::Pausing, E::Stilled) => S::Paused,

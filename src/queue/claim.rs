@@ -17,9 +17,12 @@ pub struct Claimed {
     pub crashes: i64,
     /// When it was first armed: the mail's Date, kept over retries.
     pub armed_at_ms: Option<i64>,
+    /// When it was due; PostgreSQL alone tells.
+    pub was_due_at_ms: Option<i64>,
 }
 
-/// Where in a lane the last claim ended: a hint that skips dead index entries, never an account.
+/// Where in a lane the last claim ended: a hint that skips the dead index entries PostgreSQL leaves until its vacuum,
+/// never an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Mark {
     pub due_at_ms: i64,
@@ -45,16 +48,17 @@ pub async fn claim(
                select m.id from message m join run r on r.id = m.run_id and r.state = 'sending'
                where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
                order by m.due_at_ms, m.id limit $6)
-             returning id, member_id, provider_id, variant, attempt, tries, crashes, armed_at_ms",
+             returning id, member_id, provider_id, variant, attempt, tries, crashes, armed_at_ms,
+                       null as was_due_at_ms",
         postgres: "with due as materialized (
-               select m.id from message m join run r on r.id = m.run_id and r.state = 'sending'
+               select m.id, m.due_at_ms from message m join run r on r.id = m.run_id and r.state = 'sending'
                where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
                order by m.due_at_ms, m.id limit $6
                for update of m skip locked
              ) update message set state = 'leased', owner = $7, attempt = message.attempt + 1, due_at_ms = null
              from due where message.run_id = $1 and message.id = due.id
              returning message.id, message.member_id, message.provider_id, message.variant, message.attempt,
-                       message.tries, message.crashes, message.armed_at_ms",
+                       message.tries, message.crashes, message.armed_at_ms, due.due_at_ms as was_due_at_ms",
     };
     let sql = conn.pick(&SQL);
     let mut claimed: Vec<Claimed> = on!(conn.again(), "claim messages", c => sqlx::query_as(sql)

@@ -54,9 +54,8 @@ pub async fn list(
     after_id: i64,
     limit: i64,
 ) -> Result<Vec<Listed>, StoreError> {
-    const SQL: &str = select_listed!(
-        "where m.run_id = $1 and m.id > $3 and ($2 is null or m.state = $2) order by m.id limit $4"
-    );
+    const SQL: &str =
+        select_listed!("where m.run_id = $1 and m.id > $3 and ($2 is null or m.state = $2) order by m.id limit $4");
     on!(conn, "list messages", c => sqlx::query_as(SQL)
         .bind(run_id).bind(state).bind(after_id).bind(limit).fetch_all(&mut *c).await)
 }

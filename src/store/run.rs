@@ -18,6 +18,8 @@ pub struct Run {
     pub scheduled_for_ms: i64,
     /// The last member id whose chunk is frozen.
     pub freeze_cursor: i64,
+    /// The "now" under which the segment selects, the same for every chunk.
+    pub freeze_started_at_ms: Option<i64>,
     pub frozen_n: Option<i64>,
     pub why: Option<String>,
     pub started_at_ms: Option<i64>,
@@ -34,6 +36,7 @@ struct RunRow {
     doc: String,
     scheduled_for_ms: i64,
     freeze_cursor: i64,
+    freeze_started_at_ms: Option<i64>,
     frozen_n: Option<i64>,
     why: Option<String>,
     started_at_ms: Option<i64>,
@@ -54,6 +57,7 @@ impl TryFrom<RunRow> for Run {
             seed: row.seed,
             scheduled_for_ms: row.scheduled_for_ms,
             freeze_cursor: row.freeze_cursor,
+            freeze_started_at_ms: row.freeze_started_at_ms,
             frozen_n: row.frozen_n,
             why: row.why,
             started_at_ms: row.started_at_ms,
@@ -66,7 +70,7 @@ macro_rules! select_run {
     ($rest:literal) => {
         concat!(
             "select r.id, c.name as campaign, r.state, r.generation, r.seed, r.doc, r.scheduled_for_ms,
-                    r.freeze_cursor, r.frozen_n, r.why, r.started_at_ms, r.finished_at_ms
+                    r.freeze_cursor, r.freeze_started_at_ms, r.frozen_n, r.why, r.started_at_ms, r.finished_at_ms
              from run r join campaign c on c.id = r.campaign_id ",
             $rest
         )
@@ -113,8 +117,7 @@ pub async fn by_campaign(conn: Conn<'_>, name: &str) -> Result<Option<Run>, Stor
 /// A run by its id.
 pub async fn by_id(conn: Conn<'_>, id: i64) -> Result<Option<Run>, StoreError> {
     const SQL: &str = select_run!("where r.id = $1");
-    let row: Option<RunRow> =
-        on!(conn, "find a run", c => sqlx::query_as(SQL).bind(id).fetch_optional(&mut *c).await)?;
+    let row: Option<RunRow> = on!(conn, "find a run", c => sqlx::query_as(SQL).bind(id).fetch_optional(&mut *c).await)?;
     row.map(Run::try_from).transpose()
 }
 
@@ -129,8 +132,7 @@ pub async fn active(conn: Conn<'_>) -> Result<Vec<Run>, StoreError> {
 /// Runs, the newest first, at most `limit`.
 pub async fn list(conn: Conn<'_>, limit: i64) -> Result<Vec<Run>, StoreError> {
     const SQL: &str = select_run!("order by r.id desc limit $1");
-    let rows: Vec<RunRow> =
-        on!(conn, "list campaigns", c => sqlx::query_as(SQL).bind(limit).fetch_all(&mut *c).await)?;
+    let rows: Vec<RunRow> = on!(conn, "list campaigns", c => sqlx::query_as(SQL).bind(limit).fetch_all(&mut *c).await)?;
     rows.into_iter().map(Run::try_from).collect()
 }
 
@@ -143,12 +145,14 @@ pub async fn shift(conn: Conn<'_>, run: &Run, event: RunEvent, now_ms: i64) -> R
     let Some(next) = run.state.next(event) else { return Ok(None) };
     let raises = matches!(event, RunEvent::Pause | RunEvent::Resume | RunEvent::Cancel | RunEvent::Retry);
     let starts = (event == RunEvent::FrozenWhole).then_some(now_ms);
+    let freezes = (event == RunEvent::FreezeStarted).then_some(now_ms);
     const SQL: &str = "update run set state = $3, generation = generation + $4,
-             started_at_ms = coalesce(started_at_ms, $5), finished_at_ms = $6
+             started_at_ms = coalesce(started_at_ms, $5), finished_at_ms = $6,
+             freeze_started_at_ms = coalesce(freeze_started_at_ms, $8)
          where id = $1 and state = $2 and generation = $7";
     let rows = on!(conn, "move a run", c => sqlx::query(SQL)
         .bind(run.id).bind(run.state.as_str()).bind(next.as_str()).bind(i64::from(raises)).bind(starts)
-        .bind(next.is_over().then_some(now_ms)).bind(run.generation)
+        .bind(next.is_over().then_some(now_ms)).bind(run.generation).bind(freezes)
         .execute(&mut *c).await.map(|r| r.rows_affected()))?;
     Ok((rows == 1).then_some(next))
 }
@@ -168,12 +172,15 @@ pub async fn set_why(conn: Conn<'_>, id: i64, why: Option<&str>) -> Result<(), S
 
 /// Whether nothing of a run is queued, leased or armed: looked up in the rows, in one statement.
 pub async fn is_drained(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
-    const SQL: &str = "select count(*) from (select 1 as x from message where run_id = $1 and due_at_ms is not null limit 1) q";
+    const SQL: &str =
+        "select count(*) from (select 1 as x from message where run_id = $1 and due_at_ms is not null limit 1) q";
     const OWNED: &str =
         "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
     let mut conn = conn;
-    let queued: i64 = on!(conn.again(), "look for queued messages", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
-    let owned: i64 = on!(conn, "look for messages on their way", c => sqlx::query_scalar(OWNED).bind(id).fetch_one(&mut *c).await)?;
+    let queued: i64 =
+        on!(conn.again(), "look for queued messages", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+    let owned: i64 =
+        on!(conn, "look for messages on their way", c => sqlx::query_scalar(OWNED).bind(id).fetch_one(&mut *c).await)?;
     Ok(queued + owned == 0)
 }
 
@@ -181,7 +188,8 @@ pub async fn is_drained(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
 pub async fn is_still(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
     const SQL: &str =
         "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
-    let owned: i64 = on!(conn, "look for messages on their way", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+    let owned: i64 =
+        on!(conn, "look for messages on their way", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
     Ok(owned == 0)
 }
 
@@ -189,4 +197,27 @@ pub async fn is_still(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
 pub async fn lanes(conn: Conn<'_>, id: i64) -> Result<Vec<i64>, StoreError> {
     const SQL: &str = "select provider_id from run_lane where run_id = $1 order by provider_id";
     on!(conn, "list a run's lanes", c => sqlx::query_scalar(SQL).bind(id).fetch_all(&mut *c).await)
+}
+
+/// Moves the freeze's cursor if the run is still freezing and nobody else moved it; `false`: stop, it is not ours.
+///
+/// # Crash
+/// Part of the chunk's transaction: the rows and the cursor come together.
+pub async fn advance_freeze(conn: Conn<'_>, id: i64, from: i64, to: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "update run set freeze_cursor = $3 where id = $1 and freeze_cursor = $2 and state = 'freezing'";
+    let rows = on!(conn, "move a freeze on", c => sqlx::query(SQL)
+        .bind(id).bind(from).bind(to).execute(&mut *c).await.map(|r| r.rows_affected()))?;
+    Ok(rows == 1)
+}
+
+/// Writes down how many rows a run froze.
+pub async fn set_frozen(conn: Conn<'_>, id: i64, n: i64) -> Result<(), StoreError> {
+    const SQL: &str = "update run set frozen_n = $2 where id = $1";
+    on!(conn, "count a frozen audience", c => sqlx::query(SQL).bind(id).bind(n).execute(&mut *c).await.map(|_| ()))
+}
+
+/// Members of the segment who were not frozen, by reason.
+pub async fn excluded(conn: Conn<'_>, id: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    const SQL: &str = "select reason, n from run_excluded where run_id = $1 order by reason";
+    on!(conn, "read who was left out", c => sqlx::query_as(SQL).bind(id).fetch_all(&mut *c).await)
 }

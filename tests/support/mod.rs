@@ -5,3 +5,4 @@ pub mod daemon;
 pub mod db;
 pub mod sink;
 pub mod site;
+pub mod queue;
