@@ -3,6 +3,6 @@
 #[expect(dead_code, reason = "until the tests of serve use all of it: then remove this line")]
 pub mod daemon;
 pub mod db;
+pub mod queue;
 pub mod sink;
 pub mod site;
-pub mod queue;
