@@ -11,4 +11,5 @@ mod queue_simulation;
 mod render;
 mod smtp_client;
 mod store_basics;
+mod tidy;
 mod tracking;
