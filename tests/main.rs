@@ -13,3 +13,4 @@ mod smtp_client;
 mod store_basics;
 mod tidy;
 mod tracking;
+mod report;

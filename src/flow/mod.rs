@@ -2,4 +2,5 @@
 
 pub mod learn;
 pub mod preferences;
+pub mod report;
 pub mod track;

@@ -42,6 +42,7 @@ pub mod history;
 pub mod member;
 pub mod message;
 pub mod outbox;
+pub mod report;
 mod rows;
 pub mod run;
 pub mod setting;

@@ -1,0 +1,159 @@
+//! What a campaign's report asks: counts kept by the queue, touches, refusals.
+
+use super::{Conn, StoreError};
+use crate::on;
+
+/// A run as its report begins with.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct RunFacts {
+    pub run_id: i64,
+    pub campaign: String,
+    pub state: String,
+    /// `None` until the freeze is whole.
+    pub frozen_n: Option<i64>,
+    pub why: Option<String>,
+    /// The frozen document, JSON.
+    pub doc: String,
+    pub created_at_ms: i64,
+    pub scheduled_for_ms: i64,
+    pub started_at_ms: Option<i64>,
+    pub finished_at_ms: Option<i64>,
+}
+
+/// A message whose fate is not known.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct Doubt {
+    pub message_id: i64,
+    pub member_id: Option<i64>,
+    /// `None`: erased since.
+    pub email: Option<String>,
+    pub armed_at_ms: Option<i64>,
+}
+
+/// What servers said when they did not take a mail at once.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct Refusal {
+    pub stage: String,
+    pub class: String,
+    pub code: Option<i64>,
+    pub enhanced: Option<String>,
+    pub n: i64,
+    /// One reply as an example.
+    pub text: String,
+}
+
+/// A link of the mail, and the people who followed it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct LinkClicks {
+    pub slot: i64,
+    pub label: String,
+    pub url: String,
+    pub people: i64,
+}
+
+/// A product of the mails, and the people who followed it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct ProductClicks {
+    pub sku: String,
+    pub name: String,
+    pub people: i64,
+}
+
+/// A version of a template, and how many mails were made from it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct VersionUse {
+    pub template: String,
+    pub version: i64,
+    pub n: i64,
+}
+
+/// One question about runs: which, and in what order.
+macro_rules! facts {
+    ($tail:literal) => {
+        concat!(
+            "select r.id as run_id, c.name as campaign, r.state, r.frozen_n, r.why, r.doc, r.created_at_ms,
+               r.scheduled_for_ms, r.started_at_ms, r.finished_at_ms
+             from run r join campaign c on c.id = r.campaign_id ",
+            $tail
+        )
+    };
+}
+
+/// The latest run of the campaign called `name`, or `None`.
+pub async fn run_named(conn: Conn<'_>, name: &str) -> Result<Option<RunFacts>, StoreError> {
+    const SQL: &str = facts!("where c.name = $1 order by r.scheduled_for_ms desc, r.id desc limit 1");
+    on!(conn, "find a campaign's run", c => sqlx::query_as(SQL).bind(name).fetch_optional(&mut *c).await)
+}
+
+/// The newest runs, newest first.
+pub async fn runs(conn: Conn<'_>, n: i64) -> Result<Vec<RunFacts>, StoreError> {
+    const SQL: &str = facts!("order by r.id desc limit $1");
+    on!(conn, "list runs", c => sqlx::query_as(SQL).bind(n).fetch_all(&mut *c).await)
+}
+
+/// Members of the segment who were not frozen, by reason.
+pub async fn excluded(conn: Conn<'_>, run: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    const SQL: &str = "select reason, n from run_excluded where run_id = $1 and n > 0 order by reason";
+    on!(conn, "count the excluded", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
+}
+
+/// Messages in doubt, at most `n`, in the order they were armed. Reads every row of the run: ask only when
+/// `run_count` says that there are some.
+pub async fn in_doubt(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<Doubt>, StoreError> {
+    const SQL: &str = "select m.id as message_id, m.member_id, p.email, m.armed_at_ms
+         from message m left join member p on p.id = m.member_id
+         where m.run_id = $1 and m.state = 'in_doubt' order by m.armed_at_ms, m.id limit $2";
+    on!(conn, "list messages in doubt", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
+}
+
+/// For every kind and class of touch: `(kind, class, messages, touches)`.
+pub async fn touches(conn: Conn<'_>, run: i64) -> Result<Vec<(String, String, i64, i64)>, StoreError> {
+    const SQL: &str = "select kind, class, count(distinct message_id), count(*) from touch where run_id = $1
+         group by kind, class";
+    on!(conn, "count touches", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
+}
+
+/// The same by variant, people only: `(variant, kind, messages)`.
+pub async fn people_by_variant(conn: Conn<'_>, run: i64) -> Result<Vec<(i64, String, i64)>, StoreError> {
+    const SQL: &str = "select m.variant, t.kind, count(distinct t.message_id)
+         from touch t join message m on m.id = t.message_id and m.run_id = t.run_id
+         where t.run_id = $1 and t.kind in ('open', 'click', 'unsubscribe') and t.class = 'human'
+         group by m.variant, t.kind";
+    on!(conn, "count touches by variant", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
+}
+
+/// Links by the people who followed them, most first.
+pub async fn links(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<LinkClicks>, StoreError> {
+    const SQL: &str = "select t.slot, coalesce(l.label, '') as label, coalesce(l.url, t.url, '') as url,
+           count(distinct t.message_id) as people
+         from touch t left join message m on m.id = t.message_id and m.run_id = t.run_id
+           left join link l on l.template_version_id = m.template_version_id and l.slot = t.slot
+         where t.run_id = $1 and t.kind = 'click' and t.class = 'human' and t.product_id is null
+         group by t.slot, coalesce(l.label, ''), coalesce(l.url, t.url, '') order by people desc, t.slot limit $2";
+    on!(conn, "count clicks by link", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
+}
+
+/// Products by the people who followed them, most first.
+pub async fn products(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<ProductClicks>, StoreError> {
+    const SQL: &str = "select p.sku, p.name, count(distinct t.message_id) as people
+         from touch t join product p on p.id = t.product_id
+         where t.run_id = $1 and t.kind = 'click' and t.class = 'human'
+         group by p.id, p.sku, p.name order by people desc, p.sku limit $2";
+    on!(conn, "count clicks by product", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
+}
+
+/// What servers refused, most frequent first.
+pub async fn refusals(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<Refusal>, StoreError> {
+    const SQL: &str = "select stage, class, code, enhanced, count(*) as n, max(text) as text from delivery
+         where run_id = $1 group by stage, class, code, enhanced order by n desc, stage limit $2";
+    on!(conn, "count refusals", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
+}
+
+/// Template versions the run's mails were made from. Reads every row of the run: not for a page that polls.
+pub async fn versions(conn: Conn<'_>, run: i64) -> Result<Vec<VersionUse>, StoreError> {
+    const SQL: &str = "select t.name as template, v.version, count(*) as n
+         from message m join template_version v on v.id = m.template_version_id join template t on t.id = v.template_id
+         where m.run_id = $1 and m.state in ('sent', 'bounced', 'in_doubt', 'armed')
+         group by t.name, v.version order by t.name, v.version";
+    on!(conn, "count template versions", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
+}
