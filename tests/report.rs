@@ -1,10 +1,10 @@
 //! A campaign's report adds up: who got it, who did not and why, what people did and what machines did.
 
+use indicia::domain::message::MessageState as S;
 use indicia::flow::report;
 use indicia::queue::count::Deltas;
-use indicia::domain::message::MessageState as S;
-use indicia::store::report::{run_named, runs};
 use indicia::store::Lane;
+use indicia::store::report::{run_named, runs};
 
 use crate::both_dbs;
 use crate::support::db::TestDb;

@@ -177,8 +177,7 @@ fn variants(doc: &RunDoc, counts: &[Count], people: &[(i64, String, i64)]) -> Ve
             let mine = people.iter().find(|(variant, touched, _)| *variant == index && touched == kind.as_str());
             mine.map_or(0, |(_, _, n)| *n)
         };
-        let (opened, clicked, unsubscribed) =
-            (of(TouchKind::Open), of(TouchKind::Click), of(TouchKind::Unsubscribe));
+        let (opened, clicked, unsubscribed) = (of(TouchKind::Open), of(TouchKind::Click), of(TouchKind::Unsubscribe));
         VariantReport {
             name: variant.name.clone(),
             template: variant.template.clone(),
