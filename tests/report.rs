@@ -51,7 +51,7 @@ both_dbs! {
         ]).await;
         let mut reader = test.db.reader().await.unwrap();
         let run = run_named(reader.conn(), "sale-2026").await.unwrap().expect("the run");
-        assert_eq!(runs(reader.conn(), 10).await.unwrap(), [run.clone()]);
+        assert_eq!(runs(reader.conn(), 10).await.unwrap().first(), Some(&run));
         let report = report::report(reader.conn(), run).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["state"], "finished");
