@@ -5,6 +5,7 @@ mod support;
 mod bad_config;
 mod config_file;
 mod learn;
+mod mailbox;
 mod permission;
 mod queue;
 mod queue_simulation;

@@ -6,11 +6,14 @@
 //!      banner, EHLO,     MAIL RCPT DATA      body 1 CRLF.CRLF MAIL RCPT DATA
 //!      STARTTLS, AUTH    reads the 354       reads reply 1, then the next 354
 //! ```
-//! There is no retry, no pool and no clock in this room: a [`Failure`] says what happened, its caller decides.
+//! There is no retry and no pool in this room: a [`Failure`] says what happened, its caller decides. The other direction
+//! is [`listener`], our own server, behind which stands the built-in [`mailbox`].
 
 mod connection;
 mod deliver;
 mod failure;
+pub mod listener;
+pub mod mailbox;
 mod reply;
 mod route;
 mod wire;
