@@ -14,4 +14,5 @@ mod report;
 mod smtp_client;
 mod store_basics;
 mod tidy;
+mod template_store;
 mod tracking;

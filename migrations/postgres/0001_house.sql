@@ -231,6 +231,7 @@ create table template_version (
   class text not null check (class in ('marketing', 'transactional')),
   topic text not null,
   default_locale text not null,
+  link_hosts text not null default '',
   sha text not null,
   created_at_ms bigint not null
 );
@@ -243,6 +244,7 @@ create table template_part (
   preheader text not null,
   html text not null,
   text text not null,
+  texts text not null default '{}',
   primary key (template_version_id, locale)
 );
 

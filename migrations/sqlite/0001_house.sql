@@ -227,6 +227,7 @@ create table template_version (
   class text not null check (class in ('marketing', 'transactional')),
   topic text not null,
   default_locale text not null,
+  link_hosts text not null default '',
   sha text not null,
   created_at_ms integer not null
 ) strict;
@@ -239,6 +240,7 @@ create table template_part (
   preheader text not null,
   html text not null,
   text text not null,
+  texts text not null default '{}',
   primary key (template_version_id, locale)
 ) strict, without rowid;
 

@@ -48,6 +48,7 @@ pub mod run;
 pub mod setting;
 pub mod suppression;
 pub mod tag;
+pub mod template;
 pub mod touch;
 
 pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};
