@@ -13,6 +13,6 @@ mod render;
 mod report;
 mod smtp_client;
 mod store_basics;
-mod tidy;
 mod template_store;
+mod tidy;
 mod tracking;
