@@ -4,10 +4,10 @@ use indicia::domain::engagement::Decay;
 use indicia::domain::tagging::Rules;
 use indicia::flow::learn;
 use indicia::store::deed::Source;
-use indicia::store::{Conn, Db, Lane, history, outbox, tag};
-use sqlx::AssertSqlSafe;
+use indicia::store::{Db, Lane, history, outbox, tag};
 
 use crate::both_dbs;
+use crate::support::sql::{count, run};
 
 const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -38,26 +38,6 @@ async fn shop(db: &Db) {
              values ('m{member}@example.com', {member}, 1, {member}, 0, 0)"
         );
         run(db, &[&sql]).await;
-    }
-}
-
-async fn run(db: &Db, statements: &[&str]) {
-    let mut tx = db.begin(Lane::Bulk).await.unwrap();
-    for sql in statements {
-        let sql = AssertSqlSafe((*sql).to_owned());
-        match tx.conn() {
-            Conn::Sqlite(c) => drop(sqlx::query(sql).execute(c).await.unwrap()),
-            Conn::Postgres(c) => drop(sqlx::query(sql).execute(c).await.unwrap()),
-        }
-    }
-    tx.commit().await.unwrap();
-}
-
-async fn count(db: &Db, what: &str) -> i64 {
-    let sql = AssertSqlSafe(format!("select count(*) from {what}"));
-    match db.reader().await.unwrap().conn() {
-        Conn::Sqlite(c) => sqlx::query_scalar(sql).fetch_one(c).await.unwrap(),
-        Conn::Postgres(c) => sqlx::query_scalar(sql).fetch_one(c).await.unwrap(),
     }
 }
 

@@ -11,6 +11,7 @@ mod queue;
 mod queue_simulation;
 mod render;
 mod report;
+mod products;
 mod smtp_client;
 mod store_basics;
 mod template_store;

@@ -9,8 +9,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::catalog::{BANDS, Catalog, Index, Node, Product, Shelf};
 use super::member::Member;
 use super::tagging::{BRAND, INTEREST};
@@ -147,11 +145,10 @@ impl Why {
 }
 
 /// Why a product is shown, and the category or brand that rests on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reason {
     pub why: Why,
     /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Arc<str>>,
 }
 

@@ -6,3 +6,4 @@ pub mod db;
 pub mod queue;
 pub mod sink;
 pub mod site;
+pub mod sql;
