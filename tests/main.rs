@@ -13,6 +13,7 @@ mod queue_simulation;
 mod render;
 mod report;
 mod smtp_client;
+mod segment_language;
 mod store_basics;
 mod template_store;
 mod tidy;

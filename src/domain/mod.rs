@@ -12,6 +12,7 @@ pub mod money;
 pub mod provider;
 pub mod recommend;
 pub mod retry;
+pub mod segment;
 pub mod shown;
 pub mod suppression;
 pub mod tagging;

@@ -45,6 +45,7 @@ pub mod outbox;
 pub mod report;
 mod rows;
 pub mod run;
+pub mod segment;
 pub mod setting;
 pub mod suppression;
 pub mod tag;

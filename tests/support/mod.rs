@@ -7,3 +7,4 @@ pub mod queue;
 pub mod sink;
 pub mod site;
 pub mod sql;
+pub mod segments;
