@@ -4,7 +4,7 @@
 pub mod daemon;
 pub mod db;
 pub mod queue;
+pub mod segments;
 pub mod sink;
 pub mod site;
 pub mod sql;
-pub mod segments;
