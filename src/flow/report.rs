@@ -9,7 +9,7 @@ use crate::domain::message::MessageState;
 use crate::domain::touch::{CLASS_VERSION, TouchClass, TouchKind};
 use crate::queue::count::{self, Count};
 use crate::store::report::{self, Doubt, LinkClicks, ProductClicks, Refusal, RunFacts, VersionUse};
-use crate::store::{Conn, StoreError};
+use crate::store::{self, Conn, StoreError};
 
 /// Most doubts, links, products and refusals a report lists.
 const DOUBTS_MAX: i64 = 10_000;
@@ -97,7 +97,7 @@ pub struct VariantReport {
 /// Where a run stands.
 pub async fn progress(mut conn: Conn<'_>, run: RunFacts) -> Result<Progress, StoreError> {
     let counts = count::of_run(conn.again(), run.run_id).await?;
-    let excluded = report::excluded(conn, run.run_id).await?;
+    let excluded = store::run::excluded(conn, run.run_id).await?;
     Ok(stand(run, &counts, excluded))
 }
 
@@ -108,7 +108,7 @@ pub async fn report(mut conn: Conn<'_>, run: RunFacts) -> Result<Report, StoreEr
     let doc: RunDoc = serde_json::from_str(&run.doc)
         .map_err(|error| StoreError::Inconsistent { what: format!("the document of run {id}: {error}") })?;
     let counts = count::of_run(conn.again(), id).await?;
-    let progress = stand(run, &counts, report::excluded(conn.again(), id).await?);
+    let progress = stand(run, &counts, store::run::excluded(conn.again(), id).await?);
     let in_doubt = match progress.by_state[&MessageState::InDoubt] {
         0 => Vec::new(),
         _ => report::in_doubt(conn.again(), id, DOUBTS_MAX).await?,
@@ -148,7 +148,7 @@ fn stand(run: RunFacts, counts: &[Count], excluded: Vec<(String, i64)>) -> Progr
         run_id: run.run_id,
         state: run.state,
         why: run.why,
-        excluded: excluded.into_iter().collect(),
+        excluded: excluded.into_iter().filter(|(_, n)| *n > 0).collect(),
         by_state,
         reasons,
         created_at_ms: run.created_at_ms,

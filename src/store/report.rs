@@ -91,12 +91,6 @@ pub async fn runs(conn: Conn<'_>, n: i64) -> Result<Vec<RunFacts>, StoreError> {
     on!(conn, "list runs", c => sqlx::query_as(SQL).bind(n).fetch_all(&mut *c).await)
 }
 
-/// Members of the segment who were not frozen, by reason.
-pub async fn excluded(conn: Conn<'_>, run: i64) -> Result<Vec<(String, i64)>, StoreError> {
-    const SQL: &str = "select reason, n from run_excluded where run_id = $1 and n > 0 order by reason";
-    on!(conn, "count the excluded", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
-}
-
 /// Messages in doubt, at most `n`, in the order they were armed. Reads every row of the run: ask only when
 /// `run_count` says that there are some.
 pub async fn in_doubt(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<Doubt>, StoreError> {
