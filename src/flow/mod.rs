@@ -2,5 +2,6 @@
 
 pub mod learn;
 pub mod preferences;
+pub mod profile;
 pub mod report;
 pub mod track;

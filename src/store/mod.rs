@@ -50,6 +50,7 @@ pub mod setting;
 pub mod suppression;
 pub mod tag;
 pub mod template;
+pub mod timeline;
 pub mod touch;
 
 pub use db::{Conn, Db, Lane, OpenOptions, Reader, Tx};
