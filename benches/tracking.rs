@@ -50,7 +50,8 @@ fn main() {
     let keys = Arc::new(Keyring::new(&[(1, [3; 32])]));
     let paths: Vec<String> = (1..=TOKENS).map(|message| keys.seal(Use::Open, &Token::of(1, message))).collect();
     let script = write_script(folder.path(), &paths);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let site = runtime.block_on(Site::start(folder.path(), keys));
     let nginx = Nginx::start(folder.path());
     for connections in CONNECTIONS {
@@ -96,7 +97,9 @@ fn compare(
 fn paced(address: SocketAddr, tokens: &[String], seconds: u32) {
     let requests: Vec<Arc<[u8]>> = tokens
         .iter()
-        .map(|token| format!("GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\nUser-Agent: {AGENT}\r\n\r\n").into_bytes().into())
+        .map(|token| {
+            format!("GET /o/{token}.gif HTTP/1.1\r\nHost: t\r\nUser-Agent: {AGENT}\r\n\r\n").into_bytes().into()
+        })
         .collect();
     let load = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -166,7 +169,8 @@ impl Site {
         const MESSAGES: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1)
             insert into message (run_id, origin, member_id, provider_id, addr_key, template_version_id, state, sent_at_ms)
             select 1, i, i, 1, i, 1, 'sent', 0 from n";
-        on!(tx.conn(), "write messages", c => sqlx::query(MESSAGES).bind(TOKENS).execute(&mut *c).await.map(|_| ())).expect("write");
+        on!(tx.conn(), "write messages", c => sqlx::query(MESSAGES).bind(TOKENS).execute(&mut *c).await.map(|_| ()))
+            .expect("write");
         tx.commit().await.expect("commit");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("an address");
@@ -290,7 +294,15 @@ fn write_script(folder: &Path, paths: &[String]) -> std::path::PathBuf {
 /// Processor time of this process so far, microseconds.
 fn cpu_us() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse().ok()).collect();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|n| n.parse().ok())
+        .collect();
     // Clock ticks are hundredths of a second on every Linux we know.
     fields.iter().sum::<f64>() * 10_000.0
 }

@@ -77,21 +77,13 @@ pub struct EventLine {
 }
 
 /// The profile of `member` at `now_ms`.
-pub async fn profile(
-    mut conn: Conn<'_>,
-    member: Member,
-    rules: &Rules,
-    now_ms: i64,
-) -> Result<Profile, StoreError> {
+pub async fn profile(mut conn: Conn<'_>, member: Member, rules: &Rules, now_ms: i64) -> Result<Profile, StoreError> {
     let id = member.id;
     let deeds = deed::of_member(conn.again(), id, DEEDS_MAX).await?;
     let tags = tags(conn.again(), id, rules, &deeds, now_ms).await?;
     let topics = consent::of_member(conn.again(), id).await?;
-    let topic = |standing: consent::Standing| TopicLine {
-        topic: standing.topic,
-        state: standing.state,
-        at_ms: standing.at_ms,
-    };
+    let topic =
+        |standing: consent::Standing| TopicLine { topic: standing.topic, state: standing.state, at_ms: standing.at_ms };
     Ok(Profile {
         id,
         email: member.email,

@@ -30,7 +30,8 @@ pub struct TouchLine {
 /// The newest `n` campaign mails of a member: one look into each run's index, newest runs first. The origin of a
 /// campaign's message is its member.
 pub async fn mails(conn: Conn<'_>, member: i64, n: i64) -> Result<Vec<MailLine>, StoreError> {
-    const SQL: &str = "select m.run_id, m.id as message_id, c.name as campaign, m.state, m.why, m.armed_at_ms, m.sent_at_ms
+    const SQL: &str =
+        "select m.run_id, m.id as message_id, c.name as campaign, m.state, m.why, m.armed_at_ms, m.sent_at_ms
          from run r join campaign c on c.id = r.campaign_id
            join message m on m.run_id = r.id and m.origin = $1 and m.seq = 0
          where m.member_id = $1 order by r.id desc limit $2";
