@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_config;
+mod check;
 mod config_file;
 mod learn;
 mod mailbox;

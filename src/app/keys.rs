@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -61,6 +61,11 @@ pub fn read(file: &Path) -> Result<[u8; KEY_BYTES], KeyError> {
     let text = fs::read_to_string(file).map_err(|source| KeyError::Read { file: file.to_owned(), source })?;
     let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| KeyError::Form { file: file.to_owned() })
+}
+
+/// Whether anybody but its owner may read a key file.
+pub fn is_exposed(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
 /// Writes a fresh key beside `file` and links it there: of two processes that try, one wins and both read the same.

@@ -2,14 +2,13 @@
 //! served over each.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use super::config::{self, Config};
 use crate::domain::provider::{Pace, ProviderError, ProviderTable};
-use crate::smtp::{self, Credentials, Timeouts};
+use crate::smtp::{self, Credentials};
 
 /// Largest password file, bytes.
 const PASSWORD_BYTES_MAX: usize = 4_096;
@@ -36,7 +35,7 @@ pub enum RouteError {
 pub fn smtp_route(route: &config::Route, patience: &config::Smtp) -> Result<smtp::Route, RouteError> {
     let mut out = smtp::Route::new(&route.name, &route.host, route.port, route.tls);
     out.hello_name = route.hello_name.clone().unwrap_or_else(host_name);
-    out.timeouts = timeouts(patience);
+    out.timeouts = patience.timeouts();
     out.pipelining = route.pipelining;
     if let (Some(username), Some(file)) = (&route.username, &route.password_file) {
         let password = password(&route.name, file)?;
@@ -46,23 +45,6 @@ pub fn smtp_route(route: &config::Route, patience: &config::Smtp) -> Result<smtp
         out.extra_roots = certificates(&route.name, file)?;
     }
     Ok(out)
-}
-
-/// The steps' timeouts as the wire takes them.
-pub fn timeouts(patience: &config::Smtp) -> Timeouts {
-    let of = |ms: i64| Duration::from_millis(ms.unsigned_abs());
-    Timeouts {
-        connect: of(patience.timeout_connect_ms),
-        banner: of(patience.timeout_banner_ms),
-        hello: of(patience.timeout_hello_ms),
-        auth: of(patience.timeout_auth_ms),
-        mail: of(patience.timeout_mail_ms),
-        rcpt: of(patience.timeout_rcpt_ms),
-        data: of(patience.timeout_data_ms),
-        block: of(patience.timeout_block_ms),
-        dot: of(patience.timeout_dot_ms),
-        rset: of(patience.timeout_rset_ms),
-    }
 }
 
 fn password(route: &str, file: &Path) -> Result<String, RouteError> {
@@ -117,6 +99,8 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::Timeouts;
+    use std::time::Duration;
 
     fn config(text: &str, folder: &Path) -> Config {
         Config::parse(text, None, folder.to_owned(), &[]).map_err(|faults| faults.to_string()).unwrap().0

@@ -46,6 +46,7 @@ pub mod report;
 mod rows;
 pub mod run;
 pub mod segment;
+pub mod schema;
 pub mod setting;
 pub mod suppression;
 pub mod tag;

@@ -20,6 +20,7 @@
 mod failure;
 mod session;
 
+pub mod check;
 pub mod migrate;
 
 use std::ffi::OsString;
@@ -31,7 +32,7 @@ use clap::Parser;
 pub use failure::{Exit, Failure, Fix};
 pub use session::Session;
 
-use super::config::{Config, LogFormat};
+use super::config::{Config, Faults, LogFormat};
 use super::log;
 
 /// What logs are written by a command that is no daemon, unless `--log` says otherwise.
@@ -65,6 +66,7 @@ commands! {
     with session {
     }
     alone {
+        Check => check,
         Migrate => migrate,
     }
 }
@@ -100,12 +102,20 @@ impl Global {
     /// Loads the configuration.
     ///
     /// # Errors
-    /// Every fault of it.
+    /// Every fault of it, in one text.
     pub fn load(&self) -> Result<Config, Failure> {
-        let env: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Ok(Config::load(self.config.as_deref(), &env)?)
+        Ok(self.load_every_fault()?)
+    }
+
+    /// Loads the configuration.
+    ///
+    /// # Errors
+    /// Every fault of it.
+    pub fn load_every_fault(&self) -> Result<Config, Faults> {
+        // What is no UTF-8 can be no variable of ours.
+        let pair = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let env: Vec<(String, String)> = std::env::vars_os().filter_map(pair).collect();
+        Config::load(self.config.as_deref(), &env)
     }
 
     /// Starts logging as the options and the configuration say. `quiet` replaces the configured level for commands
@@ -115,14 +125,14 @@ impl Global {
         log::start(level, self.log_format.unwrap_or(config.log.format));
     }
 
-    /// Loads the configuration, starts the log of a command that is no daemon, opens and migrates the database.
+    /// Loads the configuration, starts the log of a command that is no daemon, opens the database.
     ///
     /// # Errors
     /// Whatever of these fails.
     pub async fn session(&self) -> Result<Session, Failure> {
         let config = self.load()?;
         self.start_log(&config, Some(COMMAND_LOG_LEVEL));
-        Session::open(config, self.json).await
+        Session::open_beside(config, self.json).await
     }
 }
 

@@ -12,6 +12,7 @@ use crate::app::{keys, routes};
 use crate::base::World;
 use crate::base::token::Keyring;
 use crate::domain::provider::ProviderTable;
+use crate::store::schema::{self, Standing};
 use crate::store::{Db, OpenOptions};
 
 /// One command's hold on the world: configuration, database, clock, and how to answer.
@@ -25,13 +26,38 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens the configured database and brings its tables up to date.
+    /// Opens the configured database and brings its tables up to date: what a daemon does.
     ///
     /// # Errors
     /// When it cannot be reached or migrated.
     pub async fn open(config: Config, json: bool) -> Result<Session, Failure> {
         let db = open_db(&config).await?;
         db.migrate().await?;
+        Ok(Session { config: Arc::new(config), db, world: World::system(), json })
+    }
+
+    /// Opens the configured database for a command. A new one gets its tables; one of another version is left alone,
+    /// because a daemon of that version may be at work on it.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is of another version.
+    pub async fn open_beside(config: Config, json: bool) -> Result<Session, Failure> {
+        let db = open_db(&config).await?;
+        let mut reader = db.reader().await?;
+        let standing = schema::standing(reader.conn()).await?;
+        drop(reader);
+        match standing {
+            Standing::Current => {}
+            Standing::Empty => db.migrate().await?,
+            Standing::Behind(n) => {
+                let what = format!("the database lacks {n} migrations of this version of indicia");
+                return Err(Failure::new(what).fix("stop older daemons, then run `indicia migrate`"));
+            }
+            Standing::Ahead => {
+                let what = "the database was migrated by a newer version of indicia";
+                return Err(Failure::new(what).fix("run that version"));
+            }
+        }
         Ok(Session { config: Arc::new(config), db, world: World::system(), json })
     }
 

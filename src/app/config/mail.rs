@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::duration;
 use super::section::Section;
 use crate::domain::address::Email;
-use crate::smtp::Tls;
+use crate::domain::retry;
+use crate::render;
+use crate::smtp::{Timeouts, Tls};
 
 /// `[[sender]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,18 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// As mails are written with it.
+    pub fn on_paper(&self) -> render::Sender {
+        render::Sender {
+            key: self.name.clone(),
+            name: self.display.clone(),
+            from: self.from.clone(),
+            reply_to: self.reply_to.clone().unwrap_or_default(),
+            bounce_domain: self.bounce_domain.clone(),
+            postal_address: self.postal_address.clone(),
+        }
+    }
+
     pub(super) fn read(s: &mut Section<'_>) -> Sender {
         let name = s.need("name", "give the sender a name that campaigns refer to");
         let from = s.need("from", "write an address, as in \"Shop <news@example.com>\"");
@@ -164,6 +179,23 @@ pub struct Retry {
 }
 
 impl Retry {
+    /// How marketing mail is put off.
+    pub fn marketing(&self) -> retry::Retry {
+        retry::Retry { pauses_ms: self.pauses(&self.bulk_ms), jitter: self.jitter, ttl_ms: self.ttl_ms }
+    }
+
+    /// How transactional mail is put off.
+    pub fn transactional(&self) -> retry::Retry {
+        let pauses_ms = self.pauses(&self.transactional_ms);
+        retry::Retry { pauses_ms, jitter: self.jitter, ttl_ms: self.ttl_transactional_ms }
+    }
+
+    /// A pause between each two of `tries_max` tries.
+    fn pauses(&self, waits_ms: &[i64]) -> Vec<i64> {
+        let last = waits_ms.last().copied().unwrap_or_default();
+        waits_ms.iter().copied().chain(std::iter::repeat(last)).take(self.tries_max as usize - 1).collect()
+    }
+
     pub(super) fn read(s: &mut Section<'_>) -> Retry {
         const M: i64 = 60_000;
         Retry {
@@ -214,6 +246,23 @@ pub struct Smtp {
 }
 
 impl Smtp {
+    /// As the wire takes them.
+    pub fn timeouts(&self) -> Timeouts {
+        let of = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+        Timeouts {
+            connect: of(self.timeout_connect_ms),
+            banner: of(self.timeout_banner_ms),
+            hello: of(self.timeout_hello_ms),
+            auth: of(self.timeout_auth_ms),
+            mail: of(self.timeout_mail_ms),
+            rcpt: of(self.timeout_rcpt_ms),
+            data: of(self.timeout_data_ms),
+            block: of(self.timeout_block_ms),
+            dot: of(self.timeout_dot_ms),
+            rset: of(self.timeout_rset_ms),
+        }
+    }
+
     pub(super) fn read(s: &mut Section<'_>) -> Smtp {
         Smtp {
             timeout_connect_ms: s.duration_ms("timeout_connect", 1).unwrap_or(30_000),

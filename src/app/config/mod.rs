@@ -15,9 +15,7 @@ use std::path::{Path, PathBuf};
 pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
-pub use parts::{
-    Admin, Database, Disk, Http, KeyFile, Log, LogFormat, Mailbox, Network, Queue, Rules, Shutdown, Tokens,
-};
+pub use parts::{Admin, Database, Disk, Http, KeyFile, Log, LogFormat, Mailbox, Queue, Rules, Shutdown, Tokens};
 pub use tree::Place;
 
 use section::{Book, Section};

@@ -1,10 +1,11 @@
 //! The daemon's own sections: database, listeners, logs, keys, queue, disk, mailbox.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::section::Section;
 use crate::text_enum;
+use crate::web::client::{Network, NotANetwork};
 
 /// `[database]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,45 +70,13 @@ impl Http {
             }
         }
         let proxies = s.texts("trusted_proxies").unwrap_or_default();
-        let networks = proxies.iter().filter_map(|text| match Network::parse(text) {
-            Some(network) => Some(network),
-            None => {
-                let fix = "write addresses or networks such as \"10.0.0.1\" or \"10.0.0.0/8\"";
-                s.fault("trusted_proxies", &format!("holds {text:?}, which is no network"), fix);
-                None
-            }
+        let networks = proxies.iter().filter_map(|text| {
+            let wrong = |error: &NotANetwork| {
+                s.fault("trusted_proxies", &format!("holds {error}"), "write the addresses of your proxies, or []");
+            };
+            text.parse().inspect_err(wrong).ok()
         });
         Http { listen, public_url, trusted_proxies: networks.collect() }
-    }
-}
-
-/// A network of IP addresses, as in `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    pub base: IpAddr,
-    pub bits: u8,
-}
-
-impl Network {
-    /// An address alone, or an address with the length of its prefix.
-    pub fn parse(text: &str) -> Option<Network> {
-        let (base, bits) = match text.split_once('/') {
-            Some((base, bits)) => (base.parse::<IpAddr>().ok()?, Some(bits.parse::<u8>().ok()?)),
-            None => (text.parse::<IpAddr>().ok()?, None),
-        };
-        let most = if base.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Network { base, bits })
-    }
-
-    /// Whether `ip` lies in it.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        let number = |ip: IpAddr| match ip {
-            IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
-            IpAddr::V6(ip) => u128::from(ip),
-        };
-        let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
-        self.base.is_ipv4() == ip.is_ipv4() && number(self.base) & mask == number(ip) & mask
     }
 }
 
