@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use indicia::app::config;
+use indicia::app::mailbox::RunningMailbox;
 use indicia::base::World;
 use indicia::smtp::listener::{self, Limits, Received, Receiver, Verdict};
 use indicia::smtp::mailbox::{Bounds, Mailbox};
@@ -257,4 +259,27 @@ async fn a_stop_tells_open_connections_and_ends() {
     let mut rest = String::new();
     open.read_to_string(&mut rest).await.unwrap();
     assert!(rest.ends_with("421 4.3.2 shutting down\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn the_configured_mailbox_starts_and_is_a_route() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config::Mailbox {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        folder: folder.path().join("new/folder"),
+        mails_max: 10,
+        bytes_max: 1 << 20,
+        mail_bytes_max: 5000,
+    };
+    let stop = CancellationToken::new();
+    let running = RunningMailbox::start(&config, World::seeded(1, 1), stop.clone()).await.unwrap();
+    let mut connection = Connection::open(&running.route(), &TlsConfigs::none()).await.unwrap();
+    assert_eq!(connection.capabilities().size, Some(5000));
+    send(&mut connection, "a@x.example", MAIL).await;
+    assert_eq!(running.mailbox.count(), 1);
+    let taken = config::Mailbox { listen: running.address, ..config };
+    let error = RunningMailbox::start(&taken, World::seeded(1, 1), stop.clone()).await.err().unwrap();
+    assert!(error.to_string().contains("[mailbox] listen"), "{error}");
+    stop.cancel();
+    running.task.await.unwrap();
 }

@@ -15,6 +15,7 @@ mod render;
 mod report;
 mod segment_language;
 mod smtp_client;
+mod smtp_fuzz;
 mod store_basics;
 mod template_store;
 mod tidy;

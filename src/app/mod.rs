@@ -6,4 +6,5 @@ pub mod config;
 pub mod keys;
 pub mod lock;
 pub mod log;
+pub mod mailbox;
 pub mod routes;
