@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use aws_lc_rs::digest;
+
 /// Longest name of an event, bytes.
 pub const NAME_BYTES_MAX: usize = 80;
 
@@ -59,6 +61,18 @@ pub fn name(text: &str) -> Option<Cow<'_, str>> {
     }
     let known = STANDARD.iter().find(|known| known.eq_ignore_ascii_case(text));
     Some(known.map_or(Cow::Borrowed(text), |known| Cow::Borrowed(*known)))
+}
+
+/// What makes an event from outside one and the same: 63 bits of SHA-256 over the parts of its source's own id, each
+/// with its length before it.
+pub fn dedup(parts: &[&str]) -> i64 {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let word: [u8; 8] = hash.finish().as_ref()[..8].try_into().expect("eight bytes of a hash");
+    i64::from_be_bytes(word) & i64::MAX
 }
 
 #[cfg(test)]

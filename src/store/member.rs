@@ -232,3 +232,44 @@ pub async fn update(conn: Conn<'_>, changed: &[(&Member, i64)], now_ms: i64) -> 
     let rows = rows.json();
     on!(conn, "update members", c => sqlx::query(sql).bind(rows).bind(now_ms).execute(&mut *c).await.map(|_| ()))
 }
+
+/// Which live members the given keys name: ids by address key and by external id. Lighter than [`matching`].
+#[derive(Debug, Default)]
+pub struct Found {
+    pub by_addr: HashMap<i64, i64>,
+    pub by_external: HashMap<String, i64>,
+}
+
+/// Finds members by address key or external id.
+pub async fn find(
+    mut conn: Conn<'_>,
+    keys: impl IntoIterator<Item = (Option<i64>, Option<&str>)>,
+) -> Result<Found, StoreError> {
+    const ADDR: Pair = bulk!(
+        "with row(addr_key) as (select distinct cast(value ->> 0 as bigint) from",
+        "$1",
+        ") select m.addr_key, m.id from row join member m on m.addr_key = row.addr_key"
+    );
+    const EXTERNAL: Pair = bulk!(
+        "with row(external_id) as (select distinct value ->> 0 from",
+        "$1",
+        ") select m.external_id, m.id from row join member m on m.external_id = row.external_id where m.status = 'live'"
+    );
+    let (mut addrs, mut externals) = (Rows::default(), Rows::default());
+    for (addr, external) in keys {
+        addr.inspect(|addr| addrs.push(&(addr,)));
+        external.inspect(|external| externals.push(&(external,)));
+    }
+    let mut found = Found::default();
+    if !addrs.is_empty() {
+        let sql = conn.pick(&ADDR);
+        let rows: Vec<(i64, i64)> = on!(conn.again(), "find members by address", c => sqlx::query_as(sql).bind(addrs.json()).fetch_all(&mut *c).await)?;
+        found.by_addr = rows.into_iter().collect();
+    }
+    if !externals.is_empty() {
+        let sql = conn.pick(&EXTERNAL);
+        let rows: Vec<(String, i64)> = on!(conn, "find members by external id", c => sqlx::query_as(sql).bind(externals.json()).fetch_all(&mut *c).await)?;
+        found.by_external = rows.into_iter().collect();
+    }
+    Ok(found)
+}

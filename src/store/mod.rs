@@ -31,17 +31,22 @@
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 
+pub mod attribute;
 pub mod catalog;
 pub mod consent;
 pub mod daemon;
 mod db;
 pub mod deed;
 mod error;
+pub mod event;
 pub mod gate;
 pub mod history;
 pub mod member;
 pub mod message;
+pub mod order;
 pub mod outbox;
+pub mod product;
+pub mod provider;
 pub mod report;
 mod rows;
 pub mod run;
