@@ -5,6 +5,7 @@ mod support;
 mod bad_config;
 mod check;
 mod config_file;
+mod import;
 mod learn;
 mod mailbox;
 mod permission;

@@ -9,6 +9,7 @@ pub mod event;
 pub mod member;
 pub mod message;
 pub mod money;
+pub mod order;
 pub mod provider;
 pub mod recommend;
 pub mod retry;

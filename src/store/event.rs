@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Conn, Pair, Rows, StoreError};
+use super::deed::Source;
+use super::{Conn, Pair, Rows, StoreError, outbox};
 use crate::{bulk, on};
 
 /// An event to append. Its identity is (`at_ms`, `dedup`).
@@ -55,11 +56,6 @@ pub async fn append(mut conn: Conn<'_>, events: &[NewEvent], now_ms: i64) -> Res
         "$1",
         "where true on conflict (at_ms, dedup) do nothing returning id, at_ms, dedup"
     );
-    const OUTBOX: Pair = bulk!(
-        "insert into outbox (source, ref_id, at_ms) select 'event', cast(value ->> 0 as bigint), $2 from",
-        "$1",
-        "order by 2"
-    );
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -69,9 +65,8 @@ pub async fn append(mut conn: Conn<'_>, events: &[NewEvent], now_ms: i64) -> Res
     let new: Vec<(i64, i64, i64)> =
         on!(conn.again(), "append events", c => sqlx::query_as(sql).bind(rows).fetch_all(&mut *c).await)?;
     if !new.is_empty() {
-        let sql = conn.pick(&OUTBOX);
-        let rows = Rows::of(new.iter().map(|(id, ..)| (id,))).json();
-        on!(conn, "hand events to learning", c => sqlx::query(sql).bind(rows).bind(now_ms).execute(&mut *c).await.map(|_| ()))?;
+        let ids: Vec<i64> = new.iter().map(|(id, ..)| *id).collect();
+        outbox::put(conn, Source::Event, &ids, now_ms).await?;
     }
     Ok(new.into_iter().map(|(_, at_ms, dedup)| (at_ms, dedup)).collect())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Conn, Pair, Rows, StoreError};
 use crate::domain::address::{AddrSecret, Email};
+use crate::domain::engagement::Decay;
 use crate::domain::member::Member;
 use crate::{bulk, on};
 
@@ -272,4 +273,26 @@ pub async fn find(
         found.by_external = rows.into_iter().collect();
     }
     Ok(found)
+}
+
+/// Gives members a tag with a score of 1 as of now; who has it keeps what they have. A tag that is new never fades.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn give_tag(mut conn: Conn<'_>, key: &str, ids: &[i64], now_ms: i64) -> Result<(), StoreError> {
+    const TAG: &str = "insert into tag (key) values ($1) on conflict (key) do nothing";
+    const FIND: &str = "select id, half_life_ms from tag where key = $1";
+    const GIVE: Pair = bulk!(
+        "insert into member_tag (tag_id, member_id, lscore, updated_at_ms)
+         select $2, cast(value ->> 0 as bigint), $3, $4 from",
+        "$1",
+        "where true on conflict (tag_id, member_id) do nothing"
+    );
+    on!(conn.again(), "make a tag", c => sqlx::query(TAG).bind(key).execute(&mut *c).await.map(|_| ()))?;
+    let (tag_id, half_life_ms): (i64, Option<i64>) =
+        on!(conn.again(), "find a tag", c => sqlx::query_as(FIND).bind(key).fetch_one(&mut *c).await)?;
+    let lscore = Decay { half_life_ms, ceiling: None }.log_of(1.0, now_ms);
+    let sql = conn.pick(&GIVE);
+    let rows = Rows::of(ids.iter().map(|id| (id,))).json();
+    on!(conn, "give members a tag", c => sqlx::query(sql).bind(rows).bind(tag_id).bind(lscore).bind(now_ms).execute(&mut *c).await.map(|_| ()))
 }

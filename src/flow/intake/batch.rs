@@ -60,7 +60,12 @@ pub(super) trait Desk: Send {
 
     /// One outcome for each item, in order. It must change nothing in `self` that a rollback would make untrue, or
     /// undo it in [`Desk::forget`].
-    fn write(&mut self, conn: Conn<'_>, items: &[&Self::Item], now_ms: i64) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
+    fn write(
+        &mut self,
+        conn: Conn<'_>,
+        items: &[&Self::Item],
+        now_ms: i64,
+    ) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
 
     /// The last write was rolled back: forget the ids it made.
     fn forget(&mut self);
@@ -177,7 +182,11 @@ impl Pass<'_> {
         Ok(took_ms)
     }
 
-    async fn commit<T: Send + Sync, B: Desk<Item = T>>(&self, desk: &mut B, items: &[&T]) -> Result<(Vec<Outcome>, i64), StoreError> {
+    async fn commit<T: Send + Sync, B: Desk<Item = T>>(
+        &self,
+        desk: &mut B,
+        items: &[&T],
+    ) -> Result<(Vec<Outcome>, i64), StoreError> {
         let mut tries = 0;
         loop {
             let mut tx = self.db.begin(Lane::Bulk).await?;
@@ -222,7 +231,9 @@ fn read<A: Door>(mut table: Table, mut door: A, blocks: &mpsc::Sender<Vec<Entry<
         let mut block = Vec::with_capacity(BLOCK_ROWS);
         let mut ended = false;
         while block.len() < BLOCK_ROWS {
-            let Some(Numbered { line, raw, row }) = table.next().map_err(|source| IntakeError::Read { line: last, source })? else {
+            let Some(Numbered { line, raw, row }) =
+                table.next().map_err(|source| IntakeError::Read { line: last, source })?
+            else {
                 ended = true;
                 break;
             };

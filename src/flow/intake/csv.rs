@@ -73,7 +73,9 @@ impl Rows {
             }
             let Some((next_number, line)) = self.line()? else { break "has a quote that is never closed".to_owned() };
             let more = match &line {
-                Line::Text(more) if text.len() + more.len() < ROW_BYTES_MAX && taken.len() < ROW_LINES_MAX => more.clone(),
+                Line::Text(more) if text.len() + more.len() < ROW_BYTES_MAX && taken.len() < ROW_LINES_MAX => {
+                    more.clone()
+                }
                 _ => {
                     taken.push((next_number, line));
                     break "has a quote that is not closed within the row's bounds".to_owned();

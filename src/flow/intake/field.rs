@@ -60,7 +60,11 @@ impl<T> Change<T> {
 }
 
 /// The change a column asks for, its text read by `read`.
-pub fn change<T>(row: &Row, name: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Change<T>, Fault> {
+pub fn change<T>(
+    row: &Row,
+    name: &'static str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Change<T>, Fault> {
     Ok(match row.cell(name) {
         Cell::Leave => Change::Leave,
         Cell::Clear => Change::Clear,
@@ -87,7 +91,10 @@ pub fn email(text: &str) -> Result<Email, String> {
 
 /// A whole number.
 pub fn whole(text: &str) -> Result<i64, String> {
-    text.parse().ok().filter(|n: &i64| n.unsigned_abs() <= 1 << 53).ok_or_else(|| format!("{text:?} is no whole number"))
+    text.parse()
+        .ok()
+        .filter(|n: &i64| n.unsigned_abs() <= 1 << 53)
+        .ok_or_else(|| format!("{text:?} is no whole number"))
 }
 
 /// An instant: RFC 3339, or unix seconds or milliseconds.
@@ -95,10 +102,9 @@ pub fn instant_ms(text: &str, now_ms: i64) -> Result<i64, String> {
     let at_ms = match text.parse::<i64>() {
         Ok(number) if number.abs() < MS_FROM => number * 1000,
         Ok(number) => number,
-        Err(_) => text
-            .parse::<Timestamp>()
-            .map(Timestamp::as_millisecond)
-            .map_err(|_| format!("{text:?} is no time: write 2026-11-26T10:00:00+08:00, or unix seconds or milliseconds"))?,
+        Err(_) => text.parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| {
+            format!("{text:?} is no time: write 2026-11-26T10:00:00+08:00, or unix seconds or milliseconds")
+        })?,
     };
     if at_ms < 0 {
         return Err(format!("{text:?} lies before 1970"));
@@ -190,7 +196,10 @@ pub fn topics(text: &str) -> Result<Vec<String>, String> {
 pub fn url(text: &str) -> Result<String, String> {
     let web = text.starts_with("https://") || text.starts_with("http://");
     if !web || text.len() > TEXT_BYTES_MAX || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(format!("{:?} is no web address of at most {TEXT_BYTES_MAX} bytes: write https://…", clean(text, 80)));
+        return Err(format!(
+            "{:?} is no web address of at most {TEXT_BYTES_MAX} bytes: write https://…",
+            clean(text, 80)
+        ));
     }
     Ok(text.to_owned())
 }

@@ -112,7 +112,9 @@ impl Lines {
     fn decoded(&self, bytes: Vec<u8>) -> Line {
         match String::from_utf8(bytes) {
             Ok(text) => match self.lossy {
-                Some(name) if text.contains('\u{fffd}') => Line::Broken(format!("holds bytes that mean nothing in {name}")),
+                Some(name) if text.contains('\u{fffd}') => {
+                    Line::Broken(format!("holds bytes that mean nothing in {name}"))
+                }
                 _ => Line::Text(text),
             },
             Err(error) => {

@@ -1,19 +1,21 @@
 //! Members: matched by external id, else by address; attributes, topics and a tag come along.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::batch::{self, Outcome};
 use super::field::{self, Change, Zones, change};
 use super::table::{Cell, Row};
-use super::{Fault, Import, Kind, ProviderOf};
+use super::{Fault, Import, Kind};
 use crate::base::World;
 use crate::base::draw::LOT_MODULUS;
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::consent::{ConsentEvent, ConsentState};
 use crate::domain::member::Member;
+use crate::domain::provider::ProviderTable;
 use crate::store::consent::{self, Change as ConsentChange};
 use crate::store::member::{self, NewMember};
-use crate::store::{Conn, StoreError, attribute, provider, tag};
+use crate::store::{Conn, StoreError, attribute, provider};
 
 /// The columns that are not attributes.
 pub(super) const COLUMNS: &[&str] =
@@ -63,7 +65,9 @@ impl Door {
                 Ok(Some((email, key)))
             }
             Change::Leave => Ok(None),
-            Change::Clear => Err(Fault::new("email", r"cannot be cleared (\N): a member without an address is erased instead")),
+            Change::Clear => {
+                Err(Fault::new("email", r"cannot be cleared (\N): a member without an address is erased instead"))
+            }
         }
     }
 }
@@ -126,7 +130,7 @@ impl Seen {
 /// Matches and writes members.
 pub(super) struct Desk {
     world: World,
-    provider_of: ProviderOf,
+    table: Arc<ProviderTable>,
     tag: Option<String>,
     /// What the consent log names as proof.
     proof: String,
@@ -139,7 +143,7 @@ impl Desk {
         let proof = import.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Desk {
             world: world.clone(),
-            provider_of: import.provider_of.clone(),
+            table: import.providers.clone(),
             tag: import.tag.clone(),
             proof,
             providers: HashMap::new(),
@@ -170,7 +174,7 @@ impl People {
         for member in known {
             let at = all.people.len();
             all.by_addr.insert(member.addr_key, at);
-            member.external_id.iter().for_each(|id| drop(all.by_external.insert(id.clone(), at)));
+            all.by_external.extend(member.external_id.iter().map(|id| (id.clone(), at)));
             all.people.push(Person { before: Some(member.clone()), now: member, topics: Vec::new(), withdraw: false });
         }
         all
@@ -184,7 +188,10 @@ impl People {
             (Some(a), Some(b)) if a != b => {
                 let id = self.people[b].now.external_id.as_deref();
                 let other = id.map_or("without an external_id".to_owned(), |id| format!("with external_id {id:?}"));
-                Err(Fault::new("email", format!("belongs to another member, {other}: merge the two, or correct one row")))
+                Err(Fault::new(
+                    "email",
+                    format!("belongs to another member, {other}: merge the two, or correct one row"),
+                ))
             }
             (None, Some(at)) => match (row.external_id.given(), &self.people[at].now.external_id) {
                 (Some(new), Some(old)) if new != old => Err(Fault::new(
@@ -213,11 +220,13 @@ impl People {
         let before = (!fresh).then(|| person.now.clone());
         row.apply(&mut person.now);
         self.by_addr.insert(person.now.addr_key, at);
-        person.now.external_id.iter().for_each(|id| drop(self.by_external.insert(id.clone(), at)));
+        self.by_external.extend(person.now.external_id.iter().map(|id| (id.clone(), at)));
         match &row.topics {
             Change::Leave => {}
             Change::Clear => person.withdraw = true,
-            Change::To(topics) => person.topics.extend(topics.iter().filter(|t| !person.topics.contains(t)).cloned().collect::<Vec<_>>()),
+            Change::To(topics) => {
+                person.topics.extend(topics.iter().filter(|t| !person.topics.contains(t)).cloned().collect::<Vec<_>>())
+            }
         }
         Ok(match before {
             None => Outcome::Inserted,
@@ -228,6 +237,10 @@ impl People {
 }
 
 impl MemberRow {
+    fn key(&self) -> (Option<i64>, Option<&str>) {
+        (self.email.as_ref().map(|(_, key)| *key), self.external_id.given().map(String::as_str))
+    }
+
     fn apply(&self, member: &mut Member) {
         if let Some((email, key)) = &self.email {
             // The same address in another letter case is no new address: what is sent stays as it was given first.
@@ -256,9 +269,13 @@ impl MemberRow {
 impl batch::Desk for Desk {
     type Item = MemberRow;
 
-    async fn write(&mut self, mut conn: Conn<'_>, items: &[&MemberRow], now_ms: i64) -> Result<Vec<Outcome>, StoreError> {
-        let key = |row: &&MemberRow| (row.email.as_ref().map(|(_, key)| *key), row.external_id.given().map(String::as_str));
-        let known = member::matching(conn.again(), items.iter().map(key)).await?;
+    async fn write(
+        &mut self,
+        mut conn: Conn<'_>,
+        items: &[&MemberRow],
+        now_ms: i64,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let known = member::matching(conn.again(), items.iter().map(|row| row.key())).await?;
         let mut people = People::of(known);
         let mut named = Vec::with_capacity(items.len());
         let mut outcomes = Vec::with_capacity(items.len());
@@ -280,7 +297,7 @@ impl batch::Desk for Desk {
             let mut ids: Vec<i64> = named.iter().flatten().map(|at| people.people[*at].now.id).collect();
             ids.sort_unstable();
             ids.dedup();
-            tag::give(conn, name, &ids, now_ms).await?;
+            member::give_tag(conn, name, &ids, now_ms).await?;
         }
         for (at, outcome) in named.iter().zip(&mut outcomes) {
             let changed = at.is_some_and(|at| consented.contains(&people.people[at].now.id));
@@ -325,9 +342,10 @@ impl Desk {
     }
 
     async fn provider_ids(&mut self, conn: Conn<'_>, people: &[Person]) -> Result<Vec<i64>, StoreError> {
-        let domain = |person: &Person| person.now.email.rsplit('@').next().unwrap_or_default().to_owned();
-        let names: Vec<String> = people.iter().map(|person| (self.provider_of)(&domain(person))).collect();
-        let missing: HashSet<&str> = names.iter().map(String::as_str).filter(|name| !self.providers.contains_key(*name)).collect();
+        let name = |person: &Person| self.table.of(person.now.email.rsplit('@').next().unwrap_or_default()).to_owned();
+        let names: Vec<String> = people.iter().map(name).collect();
+        let missing: HashSet<&str> =
+            names.iter().map(String::as_str).filter(|name| !self.providers.contains_key(*name)).collect();
         if !missing.is_empty() {
             let missing: Vec<&str> = missing.into_iter().collect();
             self.providers.extend(provider::ids(conn, &missing).await?);
@@ -335,14 +353,16 @@ impl Desk {
         Ok(names.iter().map(|name| self.providers[name]).collect())
     }
 
-    async fn write_attributes(&mut self, mut conn: Conn<'_>, people: &[Person]) -> Result<(), StoreError> {
+    async fn write_attributes<'p>(&mut self, mut conn: Conn<'_>, people: &'p [Person]) -> Result<(), StoreError> {
         let none = BTreeMap::new();
-        let mut set: Vec<(i64, &str, &str)> = Vec::new();
+        let mut set: Vec<(i64, &str, &'p str)> = Vec::new();
         let mut gone: Vec<(i64, &str)> = Vec::new();
         for person in people {
             let before = person.before.as_ref().map_or(&none, |before| &before.attributes);
             let now = &person.now.attributes;
-            set.extend(now.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, v)| (person.now.id, &**k, &**v)));
+            set.extend(
+                now.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, v)| (person.now.id, &**k, &**v)),
+            );
             gone.extend(before.keys().filter(|k| !now.contains_key(*k)).map(|k| (person.now.id, &**k)));
         }
         let names = set.iter().map(|(_, name, _)| *name).chain(gone.iter().map(|(_, name)| *name));
@@ -351,25 +371,32 @@ impl Desk {
             let missing: Vec<&str> = missing.into_iter().collect();
             self.attributes.extend(attribute::ids(conn.again(), &missing).await?);
         }
-        let value = |(member_id, name, text): (i64, &str, _)| attribute::Value {
-            member_id,
-            attribute_id: self.attributes[name],
-            text,
-            number: number(text),
+        let ids = &self.attributes;
+        let value = |v: &(i64, &str, &'p str)| attribute::Value {
+            member_id: v.0,
+            attribute_id: ids[v.1],
+            text: v.2,
+            number: number(v.2),
         };
-        let set: Vec<attribute::Value<'_>> = set.into_iter().map(value).collect();
+        let set: Vec<attribute::Value<'p>> = set.iter().map(value).collect();
         attribute::set(conn.again(), &set).await?;
         let gone: Vec<(i64, i64)> = gone.into_iter().map(|(id, name)| (id, self.attributes[name])).collect();
         attribute::clear(conn, &gone).await
     }
 
     /// Grants and withdraws topics; returns the members for whom that changed something.
-    async fn write_topics(&self, mut conn: Conn<'_>, people: &[Person], now_ms: i64) -> Result<HashSet<i64>, StoreError> {
+    async fn write_topics(
+        &self,
+        mut conn: Conn<'_>,
+        people: &[Person],
+        now_ms: i64,
+    ) -> Result<HashSet<i64>, StoreError> {
         let mut changed = HashSet::new();
         for person in people.iter().filter(|person| person.withdraw && person.before.is_some()) {
             let standing = consent::of_member(conn.again(), person.now.id).await?;
             let granted = standing.iter().filter(|standing| standing.state == ConsentState::Granted);
-            let revoke = |standing| ConsentChange { member_id: person.now.id, topic: standing, event: ConsentEvent::Revoked };
+            let revoke =
+                |standing| ConsentChange { member_id: person.now.id, topic: standing, event: ConsentEvent::Revoked };
             let changes: Vec<ConsentChange<'_>> = granted.map(|standing| revoke(standing.topic.as_str())).collect();
             changed.extend(consent::record(conn.again(), &changes, "import", &self.proof, now_ms).await?);
         }

@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use crate::base::World;
 use crate::domain::address::AddrSecret;
+use crate::domain::provider::ProviderTable;
 use crate::store::{Db, Lane, StoreError, setting};
 use crate::text_enum;
 
@@ -92,16 +93,14 @@ pub struct Import {
     pub tag: Option<String>,
     /// One rejected row, and nothing is imported.
     pub strict: bool,
-    pub provider_of: ProviderOf,
+    /// Whose servers a domain is.
+    pub providers: Arc<ProviderTable>,
 }
 
-/// Names the mail provider of a domain (an A-label).
-pub type ProviderOf = Arc<dyn Fn(&str) -> String + Send + Sync>;
-
 impl Import {
-    pub fn new(kind: Kind, path: impl Into<PathBuf>, provider_of: ProviderOf) -> Import {
+    pub fn new(kind: Kind, path: impl Into<PathBuf>, providers: Arc<ProviderTable>) -> Import {
         let path = path.into();
-        Import { kind, path, encoding: None, renames: Vec::new(), tag: None, strict: false, provider_of }
+        Import { kind, path, encoding: None, renames: Vec::new(), tag: None, strict: false, providers }
     }
 }
 
@@ -173,7 +172,12 @@ impl IntakeError {
 ///
 /// # Crash
 /// Whole batches are in, the rest is not; the same file again finishes the work.
-pub async fn import(db: &Db, world: &World, import: &Import, progress: &(dyn Fn(Progress) + Sync)) -> Result<Summary, IntakeError> {
+pub async fn import(
+    db: &Db,
+    world: &World,
+    import: &Import,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Summary, IntakeError> {
     check_options(import)?;
     let mut tx = db.begin(Lane::Bulk).await?;
     let secret = setting::addr_secret(tx.conn(), world).await?;
@@ -184,7 +188,9 @@ pub async fn import(db: &Db, world: &World, import: &Import, progress: &(dyn Fn(
             let desk = || members::Desk::new(import, world);
             batch::run(db, world, import, door, desk, progress).await
         }
-        Kind::Products => batch::run(db, world, import, products::Door::default, products::Desk::default, progress).await,
+        Kind::Products => {
+            batch::run(db, world, import, products::Door::default, products::Desk::default, progress).await
+        }
         Kind::Orders => {
             let door = || orders::Door::new(secret.clone(), world.now_ms());
             batch::run(db, world, import, door, orders::Desk::default, progress).await
@@ -226,9 +232,13 @@ impl Who {
     fn read(row: &table::Row, external: &'static str, secret: &AddrSecret) -> Result<Who, Fault> {
         let email = field::change(row, "email", field::email)?;
         let external_id = field::change(row, external, field::id)?;
-        let who = Who { addr_key: email.given().map(|email| secret.key(email)), external_id: external_id.given().cloned() };
+        let who =
+            Who { addr_key: email.given().map(|email| secret.key(email)), external_id: external_id.given().cloned() };
         if who == Who::default() {
-            return Err(Fault::new("email", format!("is missing, and so is {external}: name the member by one of them")));
+            return Err(Fault::new(
+                "email",
+                format!("is missing, and so is {external}: name the member by one of them"),
+            ));
         }
         Ok(who)
     }
@@ -242,9 +252,13 @@ impl Who {
         let by_external = self.external_id.as_ref().and_then(|id| found.by_external.get(id));
         let by_addr = self.addr_key.and_then(|key| found.by_addr.get(&key));
         match (by_external, by_addr) {
-            (Some(a), Some(b)) if a != b => Err(Fault::new("email", "belongs to another member than the external id: keep one of them")),
+            (Some(a), Some(b)) if a != b => {
+                Err(Fault::new("email", "belongs to another member than the external id: keep one of them"))
+            }
             (Some(id), _) | (None, Some(id)) => Ok(*id),
-            (None, None) => Err(Fault::new("email", "belongs to no member: import members first, then this file again")),
+            (None, None) => {
+                Err(Fault::new("email", "belongs to no member: import members first, then this file again"))
+            }
         }
     }
 }

@@ -69,7 +69,9 @@ impl Row {
     /// The columns that are none of `kind`'s own, with their cells.
     pub fn others(&self, kind: Kind) -> impl Iterator<Item = (&str, Cell<'_>)> {
         let named = self.names.iter().zip(&self.cells);
-        named.filter(move |(name, _)| !kind.columns().contains(&name.as_str())).map(|(name, text)| (&**name, Cell::of(text)))
+        named
+            .filter(move |(name, _)| !kind.columns().contains(&name.as_str()))
+            .map(|(name, text)| (&**name, Cell::of(text)))
     }
 }
 
@@ -100,7 +102,12 @@ impl Table {
     ///
     /// # Errors
     /// A header that does not fit `kind`, with the fix.
-    pub fn new(mut lines: Lines, kind: Kind, extension: &str, renames: &[(String, String)]) -> Result<Table, IntakeError> {
+    pub fn new(
+        mut lines: Lines,
+        kind: Kind,
+        extension: &str,
+        renames: &[(String, String)],
+    ) -> Result<Table, IntakeError> {
         let first = lines.first_byte().map_err(|source| IntakeError::Read { line: 1, source })?;
         if first == Some(b'[') && extension != "csv" {
             return Err(IntakeError::header("it is one JSON array: write one object per line (JSON lines)"));
@@ -128,17 +135,26 @@ impl Table {
         for (at, name) in names.iter().enumerate() {
             self.check_column(name, &cells[at]).map_err(IntakeError::header)?;
             if names[..at].contains(name) {
-                return Err(IntakeError::header(format!("it has two columns {name}: drop one, or --map it to another name")));
+                return Err(IntakeError::header(format!(
+                    "it has two columns {name}: drop one, or --map it to another name"
+                )));
             }
         }
-        if let Some((theirs, _)) = self.renames.iter().find(|(theirs, _)| !cells.iter().any(|cell| same(cell, theirs))) {
-            return Err(IntakeError::header(format!("it has no column {theirs:?}, which --map renames; it has {}", cells.join(", "))));
+        if let Some((theirs, _)) = self.renames.iter().find(|(theirs, _)| !cells.iter().any(|cell| same(cell, theirs)))
+        {
+            return Err(IntakeError::header(format!(
+                "it has no column {theirs:?}, which --map renames; it has {}",
+                cells.join(", ")
+            )));
         }
         for needed in self.kind.needed() {
             if !names.iter().any(|name| needed.contains(&name.as_str())) {
                 let wanted = needed.join(" or ");
                 let had = cells.join(", ");
-                return Err(IntakeError::header(format!("it has no column {wanted}; it has {had}: rename one with --map THEIRS={}", needed[0])));
+                return Err(IntakeError::header(format!(
+                    "it has no column {wanted}; it has {had}: rename one with --map THEIRS={}",
+                    needed[0]
+                )));
             }
         }
         Ok(names)
@@ -171,7 +187,7 @@ impl Table {
         match &mut self.source {
             Source::Csv(rows) => {
                 let Some(RawRow { line, text, cells }) = rows.next()? else { return Ok(None) };
-                let row = cells.map_err(|why| Fault::row(why)).and_then(|cells| self.fit(cells));
+                let row = cells.map_err(Fault::row).and_then(|cells| self.fit(cells));
                 Ok(Some(Numbered { line, raw: text, row }))
             }
             Source::Json(lines) => loop {
@@ -208,7 +224,10 @@ impl Table {
                 None => {
                     self.check_column(&name, key).map_err(|why| Fault::new(key.clone(), why))?;
                     if self.names.len() == COLUMNS_MAX {
-                        return Err(Fault::new(key.clone(), format!("is one name too many: a file may use {COLUMNS_MAX}")));
+                        return Err(Fault::new(
+                            key.clone(),
+                            format!("is one name too many: a file may use {COLUMNS_MAX}"),
+                        ));
                     }
                     Arc::make_mut(&mut self.names).push(name);
                     self.names.len() - 1
