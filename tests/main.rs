@@ -15,6 +15,7 @@ mod queue_simulation;
 mod render;
 mod report;
 mod segment_language;
+mod segment_oracle;
 mod smtp_client;
 mod smtp_fuzz;
 mod store_basics;

@@ -122,10 +122,13 @@ impl<'r> Compiler<'r> {
         Compiler { resolved, now_ms, first, binds: Vec::new(), plus, position }
     }
 
-    /// Binds a value and gives its placeholder.
+    /// Binds a value and gives its placeholder. A prepared statement is kept under its text and keeps the types it was
+    /// prepared with, so where a place may take either kind of number the text must say which.
     fn bind(&mut self, bind: Bind) -> String {
+        let is_float = matches!(bind, Bind::Float(_));
         self.binds.push(bind);
-        format!("${}", self.first + self.binds.len() - 1)
+        let placeholder = format!("${}", self.first + self.binds.len() - 1);
+        if is_float { format!("cast({placeholder} as double precision)") } else { placeholder }
     }
 
     fn int(&mut self, int: i64) -> String {
@@ -329,7 +332,8 @@ impl<'r> Compiler<'r> {
 
     fn text_value(&mut self, value: &Value) -> String {
         match value {
-            Value::Text(text) => self.text(text),
+            // Cast, as a number may stand in the same place of another statement.
+            Value::Text(text) => format!("cast({} as text)", self.text(text)),
             Value::Field(field) => text_column(*field).unwrap_or("null").to_owned(),
             Value::Attribute(name) => self.attribute(name, "nullif(a.text, '')"),
             _ => "cast(null as text)".to_owned(),
