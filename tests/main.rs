@@ -8,6 +8,7 @@ mod config_file;
 mod import;
 mod learn;
 mod mailbox;
+mod parity;
 mod permission;
 mod products;
 mod queue;
