@@ -8,3 +8,4 @@ pub mod lock;
 pub mod log;
 pub mod mailbox;
 pub mod routes;
+pub mod tag_rules;

@@ -20,6 +20,8 @@ pub struct Deed {
     pub at_ms: i64,
     pub name: String,
     pub product_id: Option<i64>,
+    /// The product's name.
+    pub product: String,
     pub sku: String,
     pub category: String,
     pub brand: String,
@@ -47,7 +49,7 @@ impl Deed {
 macro_rules! event_select {
     ($from:literal) => {
         concat!(
-            "select e.member_id, e.at_ms, n.name, e.product_id, coalesce(p.sku, '') as sku,
+            "select e.member_id, e.at_ms, n.name, e.product_id, coalesce(p.name, '') as product, coalesce(p.sku, '') as sku,
                coalesce(p.category, '') as category, coalesce(p.brand, '') as brand,
                '' as link, '' as campaign, '' as topic from ",
             $from,
@@ -61,7 +63,7 @@ macro_rules! event_select {
 macro_rules! touch_select {
     ($from:literal) => {
         concat!(
-            "select t.member_id, t.at_ms, $2 as name, t.product_id, coalesce(p.sku, '') as sku,
+            "select t.member_id, t.at_ms, $2 as name, t.product_id, coalesce(p.name, '') as product, coalesce(p.sku, '') as sku,
                coalesce(p.category, '') as category, coalesce(p.brand, '') as brand,
                coalesce(l.label, '') as link, coalesce(c.name, '') as campaign, coalesce(v.topic, '') as topic from ",
             $from,

@@ -42,6 +42,7 @@ pub mod event;
 pub mod gate;
 pub mod history;
 pub mod member;
+pub mod member_view;
 pub mod message;
 pub mod order;
 pub mod outbox;

@@ -21,6 +21,7 @@ mod failure;
 mod session;
 
 pub mod check;
+pub mod member;
 pub mod migrate;
 
 use std::ffi::OsString;
@@ -64,6 +65,8 @@ macro_rules! commands {
 
 commands! {
     with session {
+        #[command(subcommand)]
+        Member => member,
     }
     alone {
         Check => check,
