@@ -76,6 +76,7 @@ pub async fn products(conn: Conn<'_>, ids: &[i64]) -> Result<HashMap<i64, Produc
     let (sql, ids) = (conn.pick(&SQL), Rows::of(ids.iter().map(|id| (id,))).json());
     let rows: Vec<(i64, String, String, String, String, String)> =
         on!(conn, "name products", c => sqlx::query_as(sql).bind(&ids).fetch_all(&mut *c).await)?;
-    let product = |(id, sku, name, category, brand, url)| Product { id, sku, name, category, brand, url, ..Product::default() };
+    let product =
+        |(id, sku, name, category, brand, url)| Product { id, sku, name, category, brand, url, ..Product::default() };
     Ok(rows.into_iter().map(|row| (row.0, product(row))).collect())
 }
