@@ -13,6 +13,7 @@ use indicia::flow::intake::{self, Import, IntakeError, Kind, Summary};
 use indicia::store::{Lane, consent, member, order, product, setting};
 
 use crate::both_dbs;
+use crate::support::daemon::Home;
 use crate::support::db::TestDb;
 
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -403,4 +404,35 @@ fn the_corpus_of_addresses_parses_as_we_say() {
     }
     assert!(taken >= 20, "only {taken} plain addresses were taken");
     assert!(by_design <= taken, "{by_design} plain addresses were refused, {taken} taken");
+}
+
+#[test]
+fn the_command_counts_names_and_exits_as_scripts_expect() {
+    let home = Home::new("");
+    home.write("m.csv", "Mail,first_name\na@mail.example,Ann\nnobody,Bo\n");
+    let imported = home.json(&["import", "members", "m.csv", "--map", "Mail=email", "--tag", "autumn"]);
+    let expected = serde_json::json!({"read": 2, "inserted": 1, "updated": 0, "unchanged": 0, "rejected": 1});
+    assert_eq!(imported, expected);
+    let list = std::fs::read_to_string(home.path().join("m.csv.rejected.csv")).unwrap();
+    assert_eq!(list, "line,field,reason,row\n3,email,has no @,\"nobody,Bo\"\n");
+
+    let ran = home.run(&["import", "members", "m.csv", "--map", "Mail=email"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stdout.contains("1 unchanged, 1 rejected"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("m.csv.rejected.csv"), "{}", ran.stderr);
+    let ran = home.run(&["import", "members", "m.csv", "--map", "Mail=email", "--strict", "--json"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("nothing was imported"), "{}", ran.stderr);
+    for (arguments, code, said) in [
+        (["import", "members", "m.csv"].as_slice(), 1, "--map"),
+        (&["import", "members", "none.csv"], 1, "none.csv"),
+        (&["import", "people", "m.csv"], 2, "members"),
+        (&["import", "members", "m.csv", "--map", "Mail"], 2, "THEIRS=OURS"),
+        (&["import", "products", "m.csv", "--tag", "x", "--map", "Mail=sku"], 1, "--tag"),
+        (&["import", "members", "m.csv", "--encoding", "klingon"], 1, "WHATWG"),
+    ] {
+        let ran = home.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+    }
 }

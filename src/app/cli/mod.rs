@@ -21,6 +21,7 @@ mod failure;
 mod session;
 
 pub mod check;
+pub mod import;
 pub mod member;
 pub mod migrate;
 
@@ -67,6 +68,7 @@ commands! {
     with session {
         #[command(subcommand)]
         Member => member,
+        Import => import,
     }
     alone {
         Check => check,

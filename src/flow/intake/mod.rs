@@ -143,7 +143,7 @@ impl Fault {
 /// Why an import stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    #[error("could not open or write {}: {source}", path.display())]
+    #[error("could not read or write {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("could not read on after line {line}: {source}")]
     Read { line: u64, source: std::io::Error },
