@@ -11,6 +11,7 @@ use super::bounds::LINKS_MAX;
 use super::desk::{DeskRef, Press};
 use super::fault::{Fault, place};
 use super::html::{find_ignore_case, hrefs, rfind_ignore_case, text_urls};
+use super::lint::lint;
 use super::links::{Patch, Slots, apply, back, host, mark, unescape};
 use super::numbers::Lang;
 use super::{filters, functions, texts};
@@ -59,10 +60,23 @@ struct File {
     from: usize,
 }
 
-/// Checks and parses a source.
+/// Checks a source by every rule before it is published, and parses it.
 ///
 /// # Errors
 /// Every fault found, with its place and fix.
+pub fn check(source: &Source) -> Result<Compiled, Vec<Fault>> {
+    let faults = lint(source);
+    match compile(source) {
+        Ok(compiled) if faults.is_empty() => Ok(compiled),
+        Ok(_) => Err(faults),
+        Err(others) => Err([faults, others].concat()),
+    }
+}
+
+/// Parses a source. What was published stays good when [`check`]'s rules grow: this is what renders.
+///
+/// # Errors
+/// What Tera cannot parse, with its place.
 pub fn compile(source: &Source) -> Result<Compiled, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
@@ -88,7 +102,7 @@ pub fn compile(source: &Source) -> Result<Compiled, Vec<Fault>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let hosts = slots.links.iter().filter_map(|link| host(&link.url));
+    let hosts = slots.links.iter().filter_map(|link| host(&link.url)).chain(slots.hosts);
     let hosts = hosts.chain(source.link_hosts.iter().map(|host| host.to_ascii_lowercase())).collect();
     Ok(Compiled {
         version_id: 0,
@@ -206,6 +220,7 @@ fn html_patches(html: &str, path: &str, slots: &mut Slots, warnings: &mut Vec<Fa
         let lower = value.get(..8).unwrap_or(value).to_ascii_lowercase();
         if href.tera {
             if !is_own_link(value) {
+                slots.hosts.extend(written_host(value));
                 let slot = slots.take(place, "", &href.label);
                 patches.push(Patch { at: href.at.start..href.at.start, with: mark('D', usize::from(slot)) });
                 patches.push(Patch { at: href.at.end..href.at.end, with: mark('E', 0) });
@@ -233,6 +248,13 @@ fn html_patches(html: &str, path: &str, slots: &mut Slots, warnings: &mut Vec<Fa
     patches
 }
 
+/// The host that the author wrote out before the first tag: personalised links may lead there.
+fn written_host(value: &str) -> Option<String> {
+    let written = &value[..value.find("{{").or_else(|| value.find("{%"))?];
+    let (_, rest) = written.split_once("://")?;
+    rest.contains(['/', '?', '#']).then(|| host(written))?
+}
+
 /// Whether an `href` is one of the addresses the house makes itself.
 fn is_own_link(value: &str) -> bool {
     let inner = value.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or_default();
@@ -244,6 +266,7 @@ fn text_patches(source: &Source, text: &str, lang: Lang, slots: &mut Slots) -> V
     let mut patches = positional(text);
     for (place, (at, tera)) in text_urls(text).into_iter().enumerate() {
         if tera {
+            slots.hosts.extend(written_host(&text[at.clone()]));
             let slot = slots.take(place, "", "text");
             patches.push(Patch { at: at.start..at.start, with: mark('D', usize::from(slot)) });
             patches.push(Patch { at: at.end..at.end, with: mark('E', 0) });

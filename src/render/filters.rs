@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
+use super::bounds::{RANGE_MAX, VALUE_BYTES_MAX};
 use super::desk::DeskRef;
 use super::numbers::{self, Lang};
 
@@ -29,6 +30,11 @@ pub fn register(tera: &mut Tera, desk: &DeskRef) {
     tera.register_filter("plural_ru", |value: Value, kwargs: Kwargs, _: &State| plural_ru(&value, &kwargs));
     tera.register_filter("truncate", |value: Value, kwargs: Kwargs, _: &State| truncate(&value, &kwargs));
     tera.register_filter("attr", |value: Value, _: Kwargs, state: &State| attribute(&value, state));
+    tera.register_filter("replace", |value: Value, kwargs: Kwargs, _: &State| replace(&value, &kwargs));
+    tera.register_filter("join", |value: Value, kwargs: Kwargs, _: &State| join(&value, &kwargs));
+    tera.register_filter("indent", |_: Value, _: Kwargs, _: &State| -> TeraResult<Value> {
+        Err(Error::message("indent is not for mails: white space folds"))
+    });
     tera.register_filter("url_param", |value: Value, _: Kwargs, _: &State| url_param(&value.to_string()));
 }
 
@@ -97,6 +103,34 @@ fn truncate(value: &Value, kwargs: &Kwargs) -> TeraResult<Value> {
 fn attribute(value: &Value, state: &State) -> TeraResult<Value> {
     let text: String = value.to_string().chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     Ok(Value::safe_string(&state.escape(&text)?))
+}
+
+/// Tera's own would let a short text grow into gigabytes.
+fn replace(value: &Value, kwargs: &Kwargs) -> TeraResult<Value> {
+    let (from, to) = (kwargs.must_get::<&str>("from")?, kwargs.must_get::<&str>("to")?);
+    let text = value.to_string();
+    if from.is_empty() {
+        return Err(Error::message("replace(from=\"\") has nothing to look for"));
+    }
+    let len = text.len() + text.matches(from).count() * to.len();
+    bounded(len, "replace")?;
+    Ok(Value::from(text.replace(from, to)))
+}
+
+fn join(value: &Value, kwargs: &Kwargs) -> TeraResult<Value> {
+    let items = value.as_array().ok_or_else(|| Error::message("join takes a list"))?;
+    let separator = kwargs.get::<&str>("sep")?.unwrap_or_default();
+    let items: Vec<String> = items.iter().take(RANGE_MAX as usize + 1).map(Value::to_string).collect();
+    bounded(items.iter().map(|item| item.len() + separator.len()).sum(), "join")?;
+    Ok(Value::from(items.join(separator)))
+}
+
+fn bounded(len: usize, filter: &str) -> TeraResult<()> {
+    let bound = 16 * VALUE_BYTES_MAX;
+    if len <= bound {
+        return Ok(());
+    }
+    Err(Error::message(format!("{filter} would make a text of {len} bytes, at most {bound} are allowed")))
 }
 
 /// Percent-encoding of everything but RFC 3986's unreserved characters.

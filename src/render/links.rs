@@ -174,6 +174,8 @@ pub fn unescape(text: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Slots {
     pub links: Vec<Link>,
+    /// Hosts written out in links that are worked out per member.
+    pub hosts: Vec<String>,
     /// By slot, at which place of its document it was met first.
     places: Vec<usize>,
 }
