@@ -3,6 +3,7 @@
 mod support;
 
 mod bad_config;
+mod bad_template;
 mod check;
 mod config_file;
 mod import;

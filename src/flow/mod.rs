@@ -4,5 +4,6 @@ pub mod intake;
 pub mod learn;
 pub mod preferences;
 pub mod profile;
+pub mod publish;
 pub mod report;
 pub mod track;

@@ -80,7 +80,9 @@ pub fn check_folder(folder: &Path, program: &Path) -> Result<Vec<Checked>, Publi
 }
 
 fn judge(folder: &Path, program: &Path) -> Result<(Compiled, Vec<Fault>), PublishError> {
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let unread = |source| PublishError::Read { path: folder.display().to_string(), source };
+    let whole = folder.canonicalize().map_err(unread)?;
+    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let source = from_files(&name, &read_files(folder)?).map_err(PublishError::Faults)?;
     let compiled = check(&source).map_err(PublishError::Faults)?;
     let answer = try_out(&source, program)?;
@@ -107,11 +109,10 @@ pub async fn publish(db: &Db, checked: &[Checked], now_ms: i64) -> Result<Vec<Pu
 /// The template folders of `folder`: itself, or those in it, by name.
 fn template_folders(folder: &Path) -> Result<Vec<PathBuf>, PublishError> {
     let unread = |source| PublishError::Read { path: folder.display().to_string(), source };
-    let whole = folder.canonicalize().map_err(unread)?;
-    if whole.join("template.toml").is_file() {
-        return Ok(vec![whole]);
+    if folder.join("template.toml").is_file() {
+        return Ok(vec![folder.to_owned()]);
     }
-    let entries = std::fs::read_dir(&whole).map_err(unread)?;
+    let entries = std::fs::read_dir(folder).map_err(unread)?;
     let mut folders: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.join("template.toml").is_file()).collect();
     folders.sort();
@@ -126,7 +127,8 @@ fn read_files(folder: &Path) -> Result<BTreeMap<String, String>, PublishError> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unread(folder, error))?.flatten().take(FILES_MAX) {
         let path = entry.path();
-        let ours = path.extension().is_some_and(|kind| ["html", "mjml", "txt", "toml"].iter().any(|ours| kind == *ours));
+        let ours =
+            path.extension().is_some_and(|kind| ["html", "mjml", "txt", "toml"].iter().any(|ours| kind == *ours));
         if !ours || !path.is_file() {
             continue;
         }

@@ -11,8 +11,8 @@ use super::bounds::LINKS_MAX;
 use super::desk::{DeskRef, Press};
 use super::fault::{Fault, place};
 use super::html::{find_ignore_case, hrefs, rfind_ignore_case, text_urls};
-use super::lint::lint;
 use super::links::{Patch, Slots, apply, back, host, mark, unescape};
+use super::lint::lint;
 use super::numbers::Lang;
 use super::{filters, functions, texts};
 
@@ -88,7 +88,12 @@ pub fn compile(source: &Source) -> Result<Compiled, Vec<Fault>> {
     let mut parts = Vec::with_capacity(source.parts.len());
     for part in &source.parts {
         let ready = ready(source, part, &mut slots, &mut warnings);
+        let before = faults.len();
         for file in &ready.files {
+            // A text made from the HTML has the HTML's faults: one telling is enough.
+            if faults.len() > before && file.name == ready.names.text && part.text.is_empty() {
+                continue;
+            }
             if let Err(error) = tera.add_raw_template(&file.name, &file.patched) {
                 faults.push(file.fault(&error));
             }
@@ -154,10 +159,10 @@ impl File {
             ErrorKind::RenderingError(report) | ErrorKind::SyntaxError(report) => {
                 (back(&self.patches, report.span().range.start), report.message().to_owned())
             }
-            _ => (0, error.to_string()),
+            _ => self.told(&error.to_string()),
         };
         let (code, fix) = match error.kind() {
-            ErrorKind::SyntaxError(_) => ("syntax", "mend the tag"),
+            ErrorKind::SyntaxError(_) | ErrorKind::Msg(_) => ("syntax", "mend the tag"),
             _ if what.contains("not defined") || what.contains("ndefined") => {
                 ("undefined", "check the name, or give a default: {{ x or \"…\" }}")
             }
@@ -172,6 +177,19 @@ impl File {
             what,
             fix: fix.to_owned(),
         }
+    }
+}
+
+impl File {
+    /// Place and words of an error that Tera gives as text alone: `error: WHAT`, then `--> NAME:LINE:COLUMN`.
+    fn told(&self, error: &str) -> (usize, String) {
+        let what = error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mut place = error.split(&format!("--> {}:", self.name)).nth(1).unwrap_or_default().split([':', '\n']);
+        let mut number = || place.next().and_then(|digits| digits.trim().parse::<usize>().ok()).unwrap_or(1).max(1);
+        let (line, column) = (number(), number());
+        let start = self.patched.match_indices('\n').nth(line.wrapping_sub(2)).map_or(0, |(nl, _)| nl + 1);
+        let within = self.patched[start..].char_indices().nth(column - 1).map_or(0, |(at, _)| at);
+        (back(&self.patches, start + within), what)
     }
 }
 

@@ -51,9 +51,12 @@ fn lint_part(source: &Source, part: &Part) -> Vec<Fault> {
     let (html, text) = (format!("{}.html", part.locale), format!("{}.txt", part.locale));
     let toml = format!("{}.toml", part.locale);
     let mut faults = Vec::new();
-    for (file, body, is_line) in
-        [(&toml, &part.subject, true), (&toml, &part.preheader, true), (&html, &part.html, false), (&text, &part.text, false)]
-    {
+    for (file, body, is_line) in [
+        (&toml, &part.subject, true),
+        (&toml, &part.preheader, true),
+        (&html, &part.html, false),
+        (&text, &part.text, false),
+    ] {
         let shift = if is_line { part.toml.find(body.as_str()).unwrap_or(0) } else { 0 };
         let place = if is_line && !part.toml.is_empty() { &part.toml } else { body };
         let lint = Lint { file, place, shift, texts: &part.texts };

@@ -24,6 +24,8 @@ pub mod check;
 pub mod import;
 pub mod member;
 pub mod migrate;
+pub mod render_trial;
+pub mod template;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,10 +71,12 @@ commands! {
         #[command(subcommand)]
         Member => member,
         Import => import,
+        Template => template,
     }
     alone {
         Check => check,
         Migrate => migrate,
+        RenderTrial => render_trial,
     }
 }
 
