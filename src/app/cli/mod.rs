@@ -71,6 +71,7 @@ commands! {
         #[command(subcommand)]
         Member => member,
         Import => import,
+        #[command(subcommand)]
         Template => template,
     }
     alone {
