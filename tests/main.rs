@@ -9,6 +9,7 @@ mod config_file;
 mod import;
 mod learn;
 mod mailbox;
+mod member_show;
 mod parity;
 mod permission;
 mod products;
