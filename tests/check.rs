@@ -1,5 +1,9 @@
 //! `indicia check` finds every fault at once, says each one's fix, and changes nothing.
 
+use indicia::domain::campaign::MailClass;
+use indicia::domain::template::{Part, Source};
+use indicia::store::{Db, Lane, OpenOptions, template};
+
 use crate::support::daemon::Home;
 
 #[test]
@@ -63,4 +67,30 @@ fn a_sound_home_passes() {
     let warnings = found["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1, "the built-in mailbox is said: {found}");
     assert!(warnings[0]["what"].as_str().unwrap().contains("built-in mailbox"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_published_template_that_no_longer_compiles_is_told() {
+    let home = Home::new("");
+    home.done(&["migrate"]);
+    let url = format!("sqlite://{}", home.path().join("data/indicia.db").display());
+    let db = Db::open(&url, &OpenOptions::default()).await.unwrap();
+    let html = "<p>Hello {{ member.first_name | shout_as_it_once_did }}</p>".to_owned();
+    let part = Part { locale: "en".into(), subject: "News".into(), html, ..Part::default() };
+    let source = Source {
+        name: "news".into(),
+        class: MailClass::Marketing,
+        topic: "offers".into(),
+        default_locale: "en".into(),
+        link_hosts: Vec::new(),
+        parts: vec![part],
+    };
+    let mut tx = db.begin(Lane::Bulk).await.unwrap();
+    template::publish(tx.conn(), &source, &[], 1).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+    let ran = home.run(&["check"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("fault: templates: news version 1: en.html:1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("shout_as_it_once_did"), "{}", ran.stderr);
 }

@@ -10,9 +10,10 @@ use super::config::{Config, Faults, Route};
 use super::{keys, routes};
 use crate::domain::provider::ProviderTable;
 use crate::domain::tagging;
+use crate::render::compile;
 use crate::smtp::{Connection, Timeouts, TlsConfigs};
 use crate::store::schema::{self, Standing};
-use crate::store::{Db, OpenOptions};
+use crate::store::{Db, OpenOptions, StoreError, template};
 
 /// Longest wait for each step of a route's greeting.
 const ROUTE_PATIENCE: Duration = Duration::from_secs(5);
@@ -103,7 +104,11 @@ async fn look_at_database(config: &Config, mut part: Part<'_>) {
         Err(error) => return part.fault(place, error, "check the URL, and that the server runs and lets this user in"),
     };
     match standing(&db).await {
-        Ok(Standing::Current) => {}
+        Ok(Standing::Current) => {
+            if let Err(error) = look_at_templates(&db, &mut part).await {
+                part.fault(place, error, "check that this user may read the database");
+            }
+        }
         Ok(Standing::Empty) => part.warn(place, "has no tables yet", "nothing: serve, demo or migrate will make them"),
         Ok(Standing::Behind(n)) => part.warn(place, format!("lacks {n} migrations"), "run `indicia migrate`, or serve"),
         Ok(Standing::Ahead) => part.fault(place, "was migrated by a newer version of indicia", "run that version"),
@@ -112,9 +117,23 @@ async fn look_at_database(config: &Config, mut part: Part<'_>) {
     db.close().await;
 }
 
-async fn standing(db: &Db) -> Result<Standing, crate::store::StoreError> {
+async fn standing(db: &Db) -> Result<Standing, StoreError> {
     let mut reader = db.reader().await?;
     schema::standing(reader.conn()).await
+}
+
+/// Compiles the latest version of every template: one that was published by an older program may use what is gone.
+async fn look_at_templates(db: &Db, part: &mut Part<'_>) -> Result<(), StoreError> {
+    let mut part = Part::of("templates", part.findings);
+    let mut reader = db.reader().await?;
+    for version in template::list(reader.conn()).await? {
+        let Some(source) = template::source(reader.conn(), version.id).await? else { continue };
+        for fault in compile(&source).err().unwrap_or_default() {
+            let place = format!("{} version {}: {}:{}", version.name, version.version, fault.file, fault.line);
+            part.fault(&place, format!("{}: {}", fault.code, fault.what), &fault.fix);
+        }
+    }
+    Ok(())
 }
 
 fn look_at_tokens(config: &Config, mut part: Part<'_>) {

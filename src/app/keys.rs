@@ -91,3 +91,38 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::token::{Token, Use};
+
+    fn config(folder: &Path) -> Config {
+        Config::parse("", None, folder.to_owned(), &[]).map_err(|faults| faults.to_string()).unwrap().0
+    }
+
+    #[test]
+    fn the_first_start_makes_a_private_key_and_every_later_one_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let world = World::system();
+        let rings: Vec<Keyring> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| keyring(&config, &world).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        let sealed = rings[0].seal(Use::Click, &Token::of(1, 2));
+        assert!(rings.iter().all(|ring| ring.open(Use::Click, &sealed) == Ok(Token::of(1, 2))), "one key for all");
+        let file = own_key_file(&config);
+        assert!(!is_exposed(&file));
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("k");
+        fs::write(&file, "5a5a-not-hex").unwrap();
+        let error = read(&file).unwrap_err().to_string();
+        assert!(error.contains("64 hexadecimal digits") && !error.contains("5a5a"), "{error}");
+    }
+}

@@ -281,10 +281,28 @@ impl Tx {
     }
 }
 
-/// The URL without its password, fit for errors and logs.
+/// The URL without its password, fit for errors and logs. What follows a `?` may hold one too, and goes.
 pub fn mask_password(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.split_once('@') else { return url.to_owned() };
+    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
     let user = user.split(':').next().unwrap_or_default();
     format!("{scheme}://{user}:***@{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_survives_the_mask() {
+        for (url, shown) in [
+            ("postgres://anna:hunter2@db:5432/x", "postgres://anna:***@db:5432/x"),
+            ("postgres://anna:hunt@er2@db/x?password=hunter2", "postgres://anna:***@db/x"),
+            ("postgres://db/x?password=hunter2", "postgres://db/x"),
+            ("sqlite:///var/lib/indicia.db", "sqlite:///var/lib/indicia.db"),
+        ] {
+            assert_eq!(mask_password(url), shown);
+        }
+    }
 }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::section::Section;
+use crate::store::mask_password;
 use crate::text_enum;
 use crate::web::client::{Network, NotANetwork};
 
 /// `[database]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Database {
     /// `sqlite://PATH` (absolute once read) or `postgres://…`. May hold a password: never log it unmasked.
     pub url: String,
@@ -16,6 +17,16 @@ pub struct Database {
     pub sqlite_bytes_max: Option<u64>,
     /// Connections this process opens to PostgreSQL.
     pub connections: u32,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("url", &mask_password(&self.url))
+            .field("sqlite_bytes_max", &self.sqlite_bytes_max)
+            .field("connections", &self.connections)
+            .finish()
+    }
 }
 
 impl Database {
