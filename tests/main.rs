@@ -25,3 +25,4 @@ mod store_basics;
 mod template_store;
 mod tidy;
 mod tracking;
+mod admin;

@@ -4,7 +4,7 @@ use indicia::domain::message::MessageState as S;
 use indicia::flow::report;
 use indicia::queue::count::Deltas;
 use indicia::store::Lane;
-use indicia::store::report::{run_named, runs};
+use indicia::store::run;
 
 use crate::both_dbs;
 use crate::support::db::TestDb;
@@ -50,9 +50,8 @@ both_dbs! {
             touch(2, "click", "human", 2, "1"), touch(3, "click", "scanner", 1, "null"), touch(2, "unsubscribe", "scanner", 0, "null"),
         ]).await;
         let mut reader = test.db.reader().await.unwrap();
-        let run = run_named(reader.conn(), "sale-2026").await.unwrap().expect("the run");
-        assert_eq!(runs(reader.conn(), 10).await.unwrap().first(), Some(&run));
-        let report = report::report(reader.conn(), run).await.unwrap();
+        let run = run::by_campaign(reader.conn(), "sale-2026").await.unwrap().expect("the run");
+        let report = report::report(reader.conn(), &run).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["state"], "finished");
         assert_eq!(json["frozen"], 4, "what the freeze wrote down, not what was counted");
@@ -82,9 +81,9 @@ both_dbs! {
         campaign(&test.db).await;
         execute(&test.db, ["update run set state = 'freezing', frozen_n = null".to_owned()]).await;
         let mut reader = test.db.reader().await.unwrap();
-        assert_eq!(run_named(reader.conn(), "other").await.unwrap(), None);
-        let run = run_named(reader.conn(), "sale-2026").await.unwrap().unwrap();
-        let report = report::report(reader.conn(), run).await.unwrap();
+        assert_eq!(run::by_campaign(reader.conn(), "other").await.unwrap(), None);
+        let run = run::by_campaign(reader.conn(), "sale-2026").await.unwrap().unwrap();
+        let report = report::report(reader.conn(), &run).await.unwrap();
         assert_eq!((report.progress.frozen, report.rates.clicked, report.in_doubt.len()), (0, None, 0));
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::campaign::RunDoc;
-use crate::domain::message::MessageState;
+use crate::domain::campaign::{RunDoc, Variant};
+use crate::domain::message::{MessageState, RunState};
 use crate::domain::touch::{CLASS_VERSION, TouchClass, TouchKind};
 use crate::queue::count::{self, Count};
-use crate::store::report::{self, Doubt, LinkClicks, ProductClicks, Refusal, RunFacts, VersionUse};
-use crate::store::{self, Conn, StoreError};
+use crate::store::report::{self, Doubt, LinkClicks, ProductClicks, Refusal, VersionUse};
+use crate::store::run::{self, Run};
+use crate::store::{Conn, StoreError};
 
 /// Most doubts, links, products and refusals a report lists.
 const DOUBTS_MAX: i64 = 10_000;
@@ -23,7 +24,7 @@ pub type ByClass = BTreeMap<TouchClass, i64>;
 pub struct Progress {
     pub campaign: String,
     pub run_id: i64,
-    pub state: String,
+    pub state: RunState,
     /// Why it stands still, if it does.
     pub why: Option<String>,
     /// Rows written; final once the freeze is whole.
@@ -34,7 +35,6 @@ pub struct Progress {
     pub by_state: BTreeMap<MessageState, i64>,
     /// Why messages failed, bounced, were skipped or cancelled.
     pub reasons: BTreeMap<String, i64>,
-    pub created_at_ms: i64,
     pub scheduled_for_ms: i64,
     pub started_at_ms: Option<i64>,
     pub finished_at_ms: Option<i64>,
@@ -95,20 +95,18 @@ pub struct VariantReport {
 }
 
 /// Where a run stands.
-pub async fn progress(mut conn: Conn<'_>, run: RunFacts) -> Result<Progress, StoreError> {
-    let counts = count::of_run(conn.again(), run.run_id).await?;
-    let excluded = store::run::excluded(conn, run.run_id).await?;
+pub async fn progress(mut conn: Conn<'_>, run: &Run) -> Result<Progress, StoreError> {
+    let counts = count::of_run(conn.again(), run.id).await?;
+    let excluded = run::excluded(conn, run.id).await?;
     Ok(stand(run, &counts, excluded))
 }
 
 /// The whole report of a run. Counts and lists are read one after the other: of a run that is sending they may be
 /// apart by what happened in between.
-pub async fn report(mut conn: Conn<'_>, run: RunFacts) -> Result<Report, StoreError> {
-    let id = run.run_id;
-    let doc: RunDoc = serde_json::from_str(&run.doc)
-        .map_err(|error| StoreError::Inconsistent { what: format!("the document of run {id}: {error}") })?;
+pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError> {
+    let id = run.id;
     let counts = count::of_run(conn.again(), id).await?;
-    let progress = stand(run, &counts, store::run::excluded(conn.again(), id).await?);
+    let progress = stand(run, &counts, run::excluded(conn.again(), id).await?);
     let in_doubt = match progress.by_state[&MessageState::InDoubt] {
         0 => Vec::new(),
         _ => report::in_doubt(conn.again(), id, DOUBTS_MAX).await?,
@@ -126,7 +124,7 @@ pub async fn report(mut conn: Conn<'_>, run: RunFacts) -> Result<Report, StoreEr
         clicks_total: touched.total(TouchKind::Click),
         unsubscribed: touched.unsubscribed,
         rates,
-        variants: variants(&doc, &counts, &people),
+        variants: variants(&run.doc, &counts, &people),
         templates: report::versions(conn.again(), id).await?,
         links: report::links(conn.again(), id, LINES_MAX).await?,
         products: report::products(conn.again(), id, LINES_MAX).await?,
@@ -136,7 +134,7 @@ pub async fn report(mut conn: Conn<'_>, run: RunFacts) -> Result<Report, StoreEr
     })
 }
 
-fn stand(run: RunFacts, counts: &[Count], excluded: Vec<(String, i64)>) -> Progress {
+fn stand(run: &Run, counts: &[Count], excluded: Vec<(String, i64)>) -> Progress {
     let by_state = states(counts.iter());
     let mut reasons = BTreeMap::new();
     for count in counts.iter().filter(|count| !count.why.is_empty()) {
@@ -144,14 +142,13 @@ fn stand(run: RunFacts, counts: &[Count], excluded: Vec<(String, i64)>) -> Progr
     }
     Progress {
         frozen: run.frozen_n.unwrap_or_else(|| by_state.values().sum()),
-        campaign: run.campaign,
-        run_id: run.run_id,
+        campaign: run.campaign.clone(),
+        run_id: run.id,
         state: run.state,
-        why: run.why,
+        why: run.why.clone(),
         excluded: excluded.into_iter().filter(|(_, n)| *n > 0).collect(),
         by_state,
         reasons,
-        created_at_ms: run.created_at_ms,
         scheduled_for_ms: run.scheduled_for_ms,
         started_at_ms: run.started_at_ms,
         finished_at_ms: run.finished_at_ms,
@@ -170,7 +167,7 @@ fn states<'a>(counts: impl Iterator<Item = &'a Count>) -> BTreeMap<MessageState,
 }
 
 fn variants(doc: &RunDoc, counts: &[Count], people: &[(i64, String, i64)]) -> Vec<VariantReport> {
-    let one = |(index, variant): (usize, &crate::domain::campaign::Variant)| {
+    let one = |(index, variant): (usize, &Variant)| {
         let index = index as i64;
         let by_state = states(counts.iter().filter(|count| count.variant == index));
         let of = |kind: TouchKind| {

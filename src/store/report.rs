@@ -3,23 +3,6 @@
 use super::{Conn, StoreError};
 use crate::on;
 
-/// A run as its report begins with.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct RunFacts {
-    pub run_id: i64,
-    pub campaign: String,
-    pub state: String,
-    /// `None` until the freeze is whole.
-    pub frozen_n: Option<i64>,
-    pub why: Option<String>,
-    /// The frozen document, JSON.
-    pub doc: String,
-    pub created_at_ms: i64,
-    pub scheduled_for_ms: i64,
-    pub started_at_ms: Option<i64>,
-    pub finished_at_ms: Option<i64>,
-}
-
 /// A message whose fate is not known.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
 pub struct Doubt {
@@ -65,30 +48,6 @@ pub struct VersionUse {
     pub template: String,
     pub version: i64,
     pub n: i64,
-}
-
-/// One question about runs: which, and in what order.
-macro_rules! facts {
-    ($tail:literal) => {
-        concat!(
-            "select r.id as run_id, c.name as campaign, r.state, r.frozen_n, r.why, r.doc, r.created_at_ms,
-               r.scheduled_for_ms, r.started_at_ms, r.finished_at_ms
-             from run r join campaign c on c.id = r.campaign_id ",
-            $tail
-        )
-    };
-}
-
-/// The latest run of the campaign called `name`, or `None`.
-pub async fn run_named(conn: Conn<'_>, name: &str) -> Result<Option<RunFacts>, StoreError> {
-    const SQL: &str = facts!("where c.name = $1 order by r.scheduled_for_ms desc, r.id desc limit 1");
-    on!(conn, "find a campaign's run", c => sqlx::query_as(SQL).bind(name).fetch_optional(&mut *c).await)
-}
-
-/// The newest runs, newest first.
-pub async fn runs(conn: Conn<'_>, n: i64) -> Result<Vec<RunFacts>, StoreError> {
-    const SQL: &str = facts!("order by r.id desc limit $1");
-    on!(conn, "list runs", c => sqlx::query_as(SQL).bind(n).fetch_all(&mut *c).await)
 }
 
 /// Messages in doubt, at most `n`, in the order they were armed. Reads every row of the run: ask only when

@@ -3,6 +3,7 @@
 //! Two listeners: [`public`] faces the world and answers only the links of sent mails; [`admin`] serves pages, the API
 //! and metrics to the machine itself. Neither imports `app`: what they need is handed to them in plain structs.
 
+pub mod admin;
 pub mod client;
 mod form;
 mod page;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use hyper::header::ACCEPT_LANGUAGE;
 use serde::Serialize;
-use tera::{Context, Tera};
+use tera::{Context, Kwargs, State, Tera, Value};
 
 use crate::text_enum;
 
@@ -51,6 +51,7 @@ impl Pages {
             String::from_utf8(data.into_owned()).expect("templates are UTF-8")
         };
         let mut tera = Tera::new();
+        register_filters(&mut tera);
         let pages = Public::iter().chain(Admin::iter()).filter(|path| path.ends_with(".html"));
         tera.add_raw_templates(pages.map(|path| (path.to_string(), text(&path)))).expect("the embedded pages parse");
         let words = toml::from_str::<BTreeMap<Lang, Words>>(&text("public/words.toml")).expect("the words parse");
@@ -87,6 +88,36 @@ impl Pages {
     pub fn asset(path: &str) -> Option<std::borrow::Cow<'static, [u8]>> {
         Public::get(path).or_else(|| Admin::get(path)).map(|file| file.data)
     }
+}
+
+/// What the admin pages write numbers and times with.
+fn register_filters(tera: &mut Tera) {
+    tera.register_filter("count", |n: i64, _: Kwargs, _: &State| grouped(n));
+    tera.register_filter("percent", |share: Value, _: Kwargs, _: &State| {
+        share.as_f64().map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))
+    });
+    // The script turns it into the reader's own zone.
+    tera.register_filter("when", |ms: Value, _: Kwargs, _: &State| {
+        let at = ms.as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.map_or_else(|| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    });
+    tera.register_filter("spoken", |word: &str, _: Kwargs, _: &State| word.replace('_', " "));
+    tera.register_filter("path_segment", |text: &str, _: Kwargs, _: &State| {
+        form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+    });
+}
+
+/// `1 234 567`, with thin spaces that do not break.
+fn grouped(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut out = String::from(if n < 0 { "−" } else { "" });
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 impl Lang {

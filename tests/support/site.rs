@@ -155,15 +155,7 @@ impl Site {
 
     /// One request on a connection of its own, and everything that comes back.
     pub async fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may answer, and close, before it has seen all of a body.
-        let _ = stream.write_all(body).await;
-        let mut bytes = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
-        read.expect("an answer in time").expect("an answer, not a reset");
-        parse(&bytes)
+        ask(self.address, method, path, &format!("Host: t.example\r\n{headers}"), body).await
     }
 
     /// Ends the listener and waits until it is gone.
@@ -171,6 +163,19 @@ impl Site {
         self.shutdown.cancel();
         self.served.await.unwrap();
     }
+}
+
+/// One request to `address` on a connection of its own, and everything that comes back.
+pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server may answer, and close, before it has seen all of a body.
+    let _ = stream.write_all(body).await;
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
+    read.expect("an answer in time").expect("an answer, not a reset");
+    parse(&bytes)
 }
 
 fn parse(bytes: &[u8]) -> Answer {
