@@ -104,14 +104,19 @@ async fn every_described_path_answers() {
     let paths = description["paths"].as_object().unwrap();
     assert!(paths.len() >= 12);
     for (path, operations) in paths {
-        let path = path.replace("{name}", "sale-2026").replace("{act}", "pause").replace("{key}", "1").replace("{id}", "1");
+        let path =
+            path.replace("{name}", "sale-2026").replace("{act}", "pause").replace("{key}", "1").replace("{id}", "1");
         for (method, operation) in operations.as_object().unwrap() {
             let answer = match method.as_str() {
                 "get" => admin.get(&path).await,
                 _ => admin.post(&path, "").await,
             };
             let status = answer.status.to_string();
-            assert!(operation["responses"][&status].is_object(), "{method} {path} answered {status}: {}", answer.text());
+            assert!(
+                operation["responses"][&status].is_object(),
+                "{method} {path} answered {status}: {}",
+                answer.text()
+            );
             let kind = operation["responses"]["200"]["content"].as_object().unwrap().keys().next().unwrap().clone();
             let got = answer.header("content-type").unwrap_or_default();
             assert!(answer.status != 200 || got.starts_with(&kind), "{path}: {got}, not {kind}");
@@ -134,7 +139,9 @@ async fn the_api_tells_what_the_tables_hold() {
     assert_eq!((&mails[0]["subject"], mails.as_array().unwrap().len()), (&"Café".into(), 1));
     assert_eq!(admin.json("/api/v1/mailbox?to=two@example.com").await, serde_json::json!([]));
     assert!(admin.json("/api/v1/mailbox/1").await["html"].as_str().unwrap().contains("A kettle"));
-    for missing in ["/api/v1/campaigns/x", "/api/v1/members/77", "/api/v1/members/x@y.example", "/api/v1/mailbox/9", "/x"] {
+    for missing in
+        ["/api/v1/campaigns/x", "/api/v1/members/77", "/api/v1/members/x@y.example", "/api/v1/mailbox/9", "/x"]
+    {
         let answer = admin.get(missing).await;
         assert_eq!(answer.status, 404, "{missing}");
         assert!(answer.text().contains(r#"{"error":"there is no"#), "{missing}: {}", answer.text());
@@ -176,7 +183,10 @@ async fn every_page_renders_with_what_it_is_about() {
     for (path, words) in [
         ("/admin", &["sale-2026", "4 of 4", "b-in_doubt"][..]),
         ("/admin/live", &["sale-2026", "data-every"]),
-        ("/admin/campaigns/sale-2026", &["suppressed", "A kettle", "the disk is full", "two@example.com", "no &lt;b&gt;such"]),
+        (
+            "/admin/campaigns/sale-2026",
+            &["suppressed", "A kettle", "the disk is full", "two@example.com", "no &lt;b&gt;such"],
+        ),
         ("/admin/campaigns/sale-2026/live", &["data-every=\"5000\""]),
         ("/admin/members", &["one@example.com", "three@example.com"]),
         ("/admin/members?q=nobody@example.com", &["Nobody is known as"]),
@@ -214,7 +224,12 @@ async fn strangers_are_kept_out() {
     }
     execute(&admin.test.db, ["update run set state = 'sending'".to_owned()]).await;
     let pause = "/api/v1/campaigns/sale-2026/pause";
-    for foreign in ["Origin: https://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n", "Origin: http://127.0.0.1:81\r\n"] {
+    for foreign in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Origin: http://127.0.0.1:81\r\n",
+    ] {
         assert_eq!(admin.post(pause, foreign).await.status, 403, "{foreign}");
     }
     assert_eq!(number(&admin.test.db, "select count(*) from run where state = 'sending'").await, 1);

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod admin;
 mod bad_config;
 mod bad_template;
 mod check;
@@ -25,4 +26,3 @@ mod store_basics;
 mod template_store;
 mod tidy;
 mod tracking;
-mod admin;

@@ -140,10 +140,7 @@ pub async fn campaign_live(State(state): Shared, Path(name): Path<String>) -> Re
 }
 
 /// A button of a campaign's page.
-pub async fn act(
-    State(state): Shared,
-    Path((name, act)): Path<(String, String)>,
-) -> Result<Redirect, AdminError> {
+pub async fn act(State(state): Shared, Path((name, act)): Path<(String, String)>) -> Result<Redirect, AdminError> {
     api::move_run(&state, &name, &act).await?;
     let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     Ok(Redirect::to(&format!("/admin/campaigns/{}", name.replace('+', "%20"))))
