@@ -207,7 +207,7 @@ async fn a_connection_lost_before_the_dot_was_answered_is_in_doubt_only_after_th
         let finished = connection.finish(MAIL, Some(&to("b@x.example"))).await;
         let failure = finished.reply.unwrap_err();
         assert!(failure.stage == Stage::Dot && failure.dot_written && failure.in_doubt(), "{failure:?}");
-        assert!(matches!(failure.kind, Kind::Lost(_)) && failure.is_missing_reply());
+        assert!(matches!(failure.kind, Kind::Lost(_)) && !failure.is_missing_reply());
         assert!(!finished.next.unwrap().unwrap_err().dot_written);
         assert_eq!(sink.count(), taken);
         assert!(sink.accepted().iter().all(|mail| !mail.replied));
@@ -348,6 +348,24 @@ async fn an_abandoned_mail_is_never_taken() {
     other.open_envelope(&to("b@x.example")).await.unwrap();
     other.finish(MAIL, None).await.reply.unwrap();
     assert_eq!(sink.by_recipient().into_keys().collect::<Vec<_>>(), ["b@x.example"]);
+}
+
+#[tokio::test]
+async fn a_call_dropped_half_way_leaves_a_connection_only_fit_to_be_closed() {
+    let sink = Sink::start().await;
+    let mut connection = open(&route(&sink)).await.unwrap();
+    connection.open_envelope(&to("a+dot-takehang@x.example")).await.unwrap();
+    {
+        let mut finishing = std::pin::pin!(connection.finish(MAIL, None));
+        tokio::select! {
+            _ = &mut finishing => panic!("the sink never answers"),
+            () = sink.wait_for(1) => {}
+        }
+    }
+    assert!(!connection.is_clean() && !connection.is_alive());
+    assert!(connection.open_envelope(&to("b@x.example")).await.is_err());
+    connection.quit().await.expect("closing is all that is left, and it says nothing to the server");
+    assert_eq!(sink.count(), 1);
 }
 
 #[tokio::test]

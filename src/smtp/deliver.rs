@@ -152,7 +152,9 @@ impl Connection {
     /// with an envelope behind it, text that ends the mail early would be obeyed as commands.
     ///
     /// # Crash
-    /// Once the dot left, the mail may be delivered whatever happens here: it must be armed before.
+    /// Once the dot left, the mail may be delivered whatever happens here: it must be armed before. Dropping this future
+    /// is such a crash: nobody learns whether the dot left, so the mail is in doubt, and the connection is only fit to be
+    /// closed.
     pub async fn finish(&mut self, body: &[u8], next: Option<&Envelope<'_>>) -> Finished {
         let failed = |failure: Failure, next: Option<&Envelope<'_>>| Finished {
             next: next.map(|_| Err(Failure::new(Stage::Mail, not_reached(&failure)))),

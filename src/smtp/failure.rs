@@ -70,9 +70,9 @@ impl Failure {
         }
     }
 
-    /// Whether an answer went missing (lost or timed out) after the greeting: twice in a row on a pipelining connection
-    /// means that something between us and the server does not carry pipelined commands.
+    /// Whether an answer never came although the connection stood. Twice in a row on a pipelining connection it means
+    /// that something on the way does not carry pipelined commands; a server that closes is only a server that closes.
     pub fn is_missing_reply(&self) -> bool {
-        matches!(self.kind, Kind::Lost(_) | Kind::TimedOut) && self.stage >= Stage::Mail && self.stage <= Stage::Dot
+        matches!(self.kind, Kind::TimedOut) && (Stage::Mail..=Stage::Dot).contains(&self.stage)
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use memchr::memchr;
 
+use crate::base::text::{clean, mask_addresses};
+
 /// Longest line of a reply that is kept, bytes (RFC 5321 §4.5.3.1.5). The rest of a longer line is dropped, not refused:
 /// after the dot an unreadable 250 would be a mail in doubt.
 const LINE_BYTES_MAX: usize = 512;
@@ -80,13 +82,14 @@ impl Reply {
     }
 }
 
+/// For logs and people: one line, its addresses masked.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         if let Some((class, subject, detail)) = self.enhanced {
             write!(f, " {class}.{subject}.{detail}")?;
         }
-        if self.text.is_empty() { Ok(()) } else { write!(f, " {}", self.text.replace('\n', " ")) }
+        if self.text.is_empty() { Ok(()) } else { write!(f, " {}", mask_addresses(&clean(&self.text, LINE_BYTES_MAX))) }
     }
 }
 
@@ -101,7 +104,8 @@ impl Line<'_> {
     fn parse(line: &[u8]) -> Result<Line<'_>, String> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = &line[..line.len().min(LINE_BYTES_MAX)];
-        let refused = || format!("{:?} is no reply", String::from_utf8_lossy(&line[..line.len().min(40)]));
+        let refused =
+            || format!("{:?} is no reply", mask_addresses(&String::from_utf8_lossy(&line[..line.len().min(40)])));
         let [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = line else {
             return Err(refused());
         };
@@ -160,6 +164,7 @@ mod tests {
         let (reply, _) = read("550-5.1.1 no such\r\n550 5.1.1 user\r\n");
         assert_eq!((reply.text.as_str(), reply.enhanced), ("no such\nuser", Some((5, 1, 1))));
         assert_eq!(reply.to_string(), "550 5.1.1 no such user");
+        assert_eq!(read("550 <anna@x.example>: who?\r\n").0.to_string(), "550 <a***@x.example>: who?");
     }
 
     #[test]
