@@ -310,3 +310,29 @@ both_dbs! {
         assert!(some > drawn / 4 && all < drawn / 2, "the segments say too little: {some} with members, {all} with all, of {drawn}");
     }
 }
+
+/// The fifteen segments that the business cases imply, those whose functions exist.
+const CASES: [&str; 8] = [
+    "orders = 0 and opened(last: 180d)",
+    "last_order_at < now() - 365d and points >= 1000",
+    "last_order_at < now() - 365d and points between 500 and 999",
+    "orders >= 3",
+    "did(\"Product Added\", last: 365d) or did(\"Order Completed\", last: 365d)",
+    "tag(\"interest:refrigerator\") >= 0.5 or (viewed(category: \"refrigerator\", last: 14d, not_bought: true) \
+     and count(\"Product Viewed\", category: \"refrigerator\", last: 14d) >= 3)",
+    "viewed(last: 7d, not_bought: true) and not did(\"Order Completed\", last: 7d)",
+    "tag(\"interest:refrigerator\") >= 0.5 and points >= 500 and viewed(category: \"kitchen\", last: 30d)",
+];
+
+both_dbs! {
+    async fn the_segments_of_the_business_cases_select_whom_they_should(test) {
+        let subjects = world(&test.db, 77).await;
+        let mut reader = test.db.reader().await.unwrap();
+        for text in CASES {
+            let segment = parse(text).unwrap();
+            let wanted = accepted(&subjects, &segment);
+            assert_eq!(selected(reader.conn(), &segment).await, wanted, "{text}");
+            assert!(!wanted.is_empty() && wanted.len() < MEMBERS, "{text} says nothing of these members");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! One file per step of the way of a message. Steps never call each other: they hand over through a table.
 
+pub mod audience;
 pub mod intake;
 pub mod learn;
 pub mod preferences;

@@ -26,6 +26,7 @@ pub mod member;
 pub mod migrate;
 pub mod render_trial;
 pub mod template;
+pub mod segment;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,6 +74,7 @@ commands! {
         Import => import,
         #[command(subcommand)]
         Template => template,
+        Segment => segment,
     }
     alone {
         Check => check,

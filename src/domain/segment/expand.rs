@@ -8,7 +8,7 @@ use super::ast::{Segment, Value};
 /// Why a segment that names others cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
-    #[error("in_segment({name:?}): there is no segment of that name{}", near.as_ref().map(|near| format!("; did you mean {near:?}?")).unwrap_or_default())]
+    #[error("in_segment({name:?}): there is no saved segment of that name{}", near.as_ref().map(|near| format!("; did you mean {near:?}?")).unwrap_or_default())]
     Unknown { name: String, near: Option<String> },
     #[error("segments that stand in each other: {}", path.join(" in "))]
     Cycle { path: Vec<String> },

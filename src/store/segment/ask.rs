@@ -86,6 +86,8 @@ pub struct Leaf {
 #[derive(Debug, Clone, PartialEq)]
 pub enum LeafValue {
     Number(f64),
+    /// Unix milliseconds.
+    Instant(i64),
     Text(String),
     Unset,
 }
@@ -123,6 +125,7 @@ async fn leaf(
     let value = match shown {
         Shown::Nothing => None,
         Shown::Number => Some(number.map_or(LeafValue::Unset, LeafValue::Number)),
+        Shown::Instant => Some(number.map_or(LeafValue::Unset, |at_ms| LeafValue::Instant(at_ms as i64))),
         Shown::Text => Some(text.map_or(LeafValue::Unset, LeafValue::Text)),
         Shown::Score(tag) => Some(LeafValue::Number(number.map_or(0.0, |lscore| tag.decay.score(lscore, now_ms)))),
     };

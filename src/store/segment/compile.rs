@@ -71,7 +71,7 @@ pub(super) fn leaf_question(
     let (number, text) = match shown {
         Shown::Nothing => ("null".to_owned(), "null".to_owned()),
         Shown::Text => ("null".to_owned(), value),
-        Shown::Number | Shown::Score(_) => (value, "null".to_owned()),
+        Shown::Number | Shown::Instant | Shown::Score(_) => (value, "null".to_owned()),
     };
     let sql = format!(
         "select cast(case when {condition} then 1 else 0 end as bigint), cast({number} as double precision), \
@@ -86,6 +86,7 @@ pub(super) fn leaf_question(
 pub(super) enum Shown {
     Nothing,
     Number,
+    Instant,
     Text,
     Score(Tag),
 }
@@ -478,9 +479,14 @@ impl<'r> Compiler<'r> {
             return (Shown::Score(tag), sql);
         }
         match leaf.values().first().copied() {
-            Some(value) if !value.is_constant() && key.is_none() => {
-                let as_text = matches!(value.kind(), Kind::Text | Kind::Attribute);
-                (if as_text { Shown::Text } else { Shown::Number }, self.value(value, as_text))
+            _ if key.is_some() => (Shown::Number, "0".to_owned()),
+            Some(value) if !value.is_constant() => {
+                let shown = match value.kind() {
+                    Kind::Text | Kind::Attribute => Shown::Text,
+                    Kind::Instant => Shown::Instant,
+                    Kind::Number | Kind::Share | Kind::Duration => Shown::Number,
+                };
+                (shown, self.value(value, matches!(shown, Shown::Text)))
             }
             _ => (Shown::Nothing, String::new()),
         }
