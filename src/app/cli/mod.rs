@@ -25,8 +25,8 @@ pub mod import;
 pub mod member;
 pub mod migrate;
 pub mod render_trial;
-pub mod template;
 pub mod segment;
+pub mod template;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
