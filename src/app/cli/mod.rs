@@ -74,6 +74,7 @@ commands! {
         Import => import,
         #[command(subcommand)]
         Template => template,
+        #[command(subcommand)]
         Segment => segment,
     }
     alone {
