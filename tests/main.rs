@@ -18,6 +18,7 @@ mod queue;
 mod queue_simulation;
 mod render;
 mod report;
+mod sample_shop;
 mod segment_cli;
 mod segment_language;
 mod segment_oracle;

@@ -1,0 +1,3 @@
+//! `indicia demo`: the whole way on one machine, with a sample shop.
+
+pub mod shop;
