@@ -145,6 +145,9 @@ both_dbs! {
         assert_eq!(known[&1].viewed.iter().map(|act| act.product).collect::<Vec<_>>(), [2]);
         assert!(known[&1].tag("interest:washer") > 1.9);
         assert!(!known.contains_key(&2));
+        let faded = history::load(reader.conn(), &[1], NOW_MS + 500 * DAY_MS).await.unwrap();
+        let keys: Vec<&str> = faded[&1].tags.iter().map(|tag| &*tag.key).collect();
+        assert_eq!(keys, ["link:care@autumn"], "what has faded is not there, what never fades is");
     }
 }
 

@@ -161,6 +161,7 @@ create table event (
 create table event_rest partition of event default;
 create unique index event_once on event (at_ms, dedup);
 create index event_member on event (member_id, at_ms);
+create index event_product on event (member_id, at_ms, name_id, product_id) where product_id is not null;
 create index event_named on event (name_id, at_ms, member_id);
 
 -- What a member did in a mail, with the evidence its class was judged by.

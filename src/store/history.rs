@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Conn, Pair, Rows, StoreError};
-use crate::domain::engagement::{Decay, SCORE_MIN};
+use crate::domain::engagement::{Decay, SCORE_MIN, T0_MS};
 use crate::domain::recommend::{Act, History, TagScore};
 use crate::{bulk, on};
 
 /// Products looked at that are kept per member.
 pub const VIEWED_MAX: usize = 20;
+/// Events with a product that are read per member to find them.
+const LOOKS_MAX: i64 = 30;
 /// Products bought that are kept per member.
 pub const BOUGHT_MAX: usize = 100;
 /// Tags that are kept per member.
@@ -36,12 +38,10 @@ pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMa
         all.entry(member).or_default().bought.push(Act { product, at_ms });
     }
     let mut keys: HashMap<i64, Arc<str>> = HashMap::new();
-    for row in tags(conn, &wanted).await? {
+    for row in tags(conn, &wanted, now_ms).await? {
         let score = Decay { half_life_ms: row.half_life_ms, ceiling: row.ceiling }.score(row.lscore, now_ms);
-        if score >= SCORE_MIN {
-            let key = keys.entry(row.tag_id).or_insert_with(|| row.key.into()).clone();
-            all.entry(row.member_id).or_default().tags.push(TagScore { key, score });
-        }
+        let key = keys.entry(row.tag_id).or_insert_with(|| row.key.into()).clone();
+        all.entry(row.member_id).or_default().tags.push(TagScore { key, score });
     }
     all.values_mut().for_each(tidy);
     Ok(all)
@@ -64,23 +64,21 @@ fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
 
 type Rowed = Vec<(i64, i64, i64)>;
 
-/// The last looks at products on the shop's own pages. A pair: PostgreSQL walks the index once per member only for a
-/// `lateral`, which SQLite does not have; SQLite does the same for a limited subquery after `in`.
+/// The last looks at products on the shop's own pages. Both databases walk `event_product` alone: first to where the
+/// last [`LOOKS_MAX`] events with a product begin, then those.
 async fn viewed(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = Pair {
-        sqlite: "select e.member_id, e.product_id, e.at_ms from json_each($1) r join event e on e.id in (
-                   select x.id from event x where x.member_id = r.value ->> 0 and x.at_ms > $2 and x.product_id is not null
-                     and x.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))
-                   order by x.at_ms desc limit $3)",
-        postgres: "select e.member_id, e.product_id, e.at_ms from json_array_elements(cast($1 as json)) as r(value)
-                   cross join lateral (
-                     select x.member_id, x.product_id, x.at_ms from event x
-                     where x.member_id = cast(r.value ->> 0 as bigint) and x.at_ms > $2 and x.product_id is not null
-                       and x.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))
-                     order by x.at_ms desc limit $3) e",
-    };
-    let (sql, since, most) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS, 3 * VIEWED_MAX as i64);
-    on!(conn, "load what was looked at", c => sqlx::query_as(sql).bind(wanted).bind(since).bind(most).fetch_all(&mut *c).await)
+    const SQL: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        "), edge(id, at_ms) as (select row.id, coalesce(
+              (select x.at_ms from event x where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
+               order by x.at_ms desc limit 1 offset $3), $2) from row)
+           select e.member_id, e.product_id, e.at_ms from edge
+           join event e on e.member_id = edge.id and e.at_ms > edge.at_ms and e.product_id is not null
+           where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
+    );
+    let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
+    on!(conn, "load what was looked at", c => sqlx::query_as(sql).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_all(&mut *c).await)
 }
 
 /// Products clicked in mails, by people. Few per member, so every one within the time is read.
@@ -119,13 +117,15 @@ struct TagRow {
     lscore: f64,
 }
 
-async fn tags(conn: Conn<'_>, wanted: &str) -> Result<Vec<TagRow>, StoreError> {
+/// Those that still count: `threshold` written out, `ln θ + λ·(now − T0)`, so that faded ones never leave the database.
+async fn tags(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<TagRow>, StoreError> {
     const SQL: Pair = bulk!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         ") select mt.member_id, mt.tag_id, t.key, t.half_life_ms, t.ceiling, mt.lscore
-           from row join member_tag mt on mt.member_id = row.id join tag t on t.id = mt.tag_id"
+           from row join member_tag mt on mt.member_id = row.id join tag t on t.id = mt.tag_id
+           where mt.lscore >= $2 + coalesce($3 / t.half_life_ms, 0)"
     );
-    let sql = conn.pick(&SQL);
-    on!(conn, "load tags", c => sqlx::query_as(sql).bind(wanted).fetch_all(&mut *c).await)
+    let (sql, age) = (conn.pick(&SQL), std::f64::consts::LN_2 * (now_ms - T0_MS) as f64);
+    on!(conn, "load tags", c => sqlx::query_as(sql).bind(wanted).bind(SCORE_MIN.ln()).bind(age).fetch_all(&mut *c).await)
 }
