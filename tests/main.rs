@@ -11,6 +11,7 @@ mod import;
 mod learn;
 mod mailbox;
 mod member_show;
+mod member_day;
 mod parity;
 mod permission;
 mod products;

@@ -36,6 +36,9 @@ pub struct Part {
     /// What `t(key)` answers.
     #[serde(default)]
     pub texts: BTreeMap<String, String>,
+    /// Whether the documents are the default locale's, and only the lines and texts are its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub borrowed: bool,
     /// The file that subject, preheader and texts stand in, as far as it is known: faults point into it.
     #[serde(skip)]
     pub toml: String,
@@ -62,6 +65,13 @@ impl Source {
     pub fn part(&self, locale: &str) -> Option<&Part> {
         let find = |tag: &str| self.parts.iter().find(|part| part.locale.eq_ignore_ascii_case(tag));
         chain(locale).find_map(find).or_else(|| find(&self.default_locale))
+    }
+}
+
+impl Part {
+    /// The file that a document of this part stands in.
+    pub fn file(&self, default_locale: &str, kind: &str) -> String {
+        format!("{}.{kind}", if self.borrowed { default_locale } else { &self.locale })
     }
 }
 

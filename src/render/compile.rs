@@ -206,12 +206,12 @@ fn ready(source: &Source, part: &Part, slots: &mut Slots, warnings: &mut Vec<Fau
         let from = part.toml.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0);
         File::new(name, format!("{locale}.toml"), source.to_owned(), from, positional(source))
     };
-    let html_path = format!("{locale}.html");
+    let html_path = part.file(&source.default_locale, "html");
     let html = html_patches(&part.html, &html_path, slots, warnings);
     let (text, text_path) = if part.text.is_empty() {
         (super::text::from_html(&part.html), html_path.clone())
     } else {
-        (part.text.clone(), format!("{locale}.txt"))
+        (part.text.clone(), part.file(&source.default_locale, "txt"))
     };
     let text_patches = text_patches(source, &text, lang, slots);
     let files = [

@@ -126,7 +126,7 @@ impl Marks<'_> {
         }
         match host(url) {
             None => return refuse("has no host"),
-            Some(host) if !self.hosts.contains(&host) => {
+            Some(to) if !self.hosts.contains(&to) && host(self.public_url).as_ref() != Some(&to) => {
                 return refuse("leads to a host that is not listed in template.toml (link_hosts)");
             }
             Some(_) => {}

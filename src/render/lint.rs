@@ -48,7 +48,8 @@ pub fn attributes(source: &Source) -> BTreeSet<String> {
 }
 
 fn lint_part(source: &Source, part: &Part) -> Vec<Fault> {
-    let (html, text) = (format!("{}.html", part.locale), format!("{}.txt", part.locale));
+    let file = |kind| part.file(&source.default_locale, kind);
+    let (html, text) = (file("html"), file("txt"));
     let toml = format!("{}.toml", part.locale);
     let mut faults = Vec::new();
     for (file, body, is_line) in [

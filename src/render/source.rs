@@ -1,4 +1,5 @@
 //! A template's folder, read: `template.toml` and for each locale `<locale>.html`, `<locale>.toml`, `<locale>.txt`.
+//! A locale that has only its `.toml` borrows the default locale's documents.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +60,8 @@ pub fn from_files(name: &str, files: &BTreeMap<String, String>) -> Result<Source
         }
     }
     if let Some(head) = &head {
+        parts.extend(borrowed(&head.default_locale, files, &mut faults));
+        parts.sort_by(|a: &Part, b: &Part| a.locale.cmp(&b.locale));
         judge_head(head, &parts, &mut faults);
     }
     match head {
@@ -92,6 +95,16 @@ fn judge_head(head: &TemplateFile, parts: &[Part], faults: &mut Vec<Fault>) {
     }
 }
 
+/// The locales that have lines and texts of their own, and the default's documents.
+fn borrowed(default: &str, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) -> Vec<Part> {
+    let Some(html) = files.get(&format!("{default}.html")) else { return Vec::new() };
+    let alone = |locale: &&str| *locale != "template" && !files.contains_key(&format!("{locale}.html"));
+    let locales: Vec<&str> = files.keys().filter_map(|file| file.strip_suffix(".toml")).filter(alone).collect();
+    let text = files.get(&format!("{default}.txt"));
+    let with_text = |part: Part| Part { text: text.cloned().unwrap_or_default(), borrowed: true, ..part };
+    locales.into_iter().filter_map(|locale| part(locale, html, files, faults).map(with_text)).collect()
+}
+
 fn part(locale: &str, html: &str, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) -> Option<Part> {
     let toml = format!("{locale}.toml");
     let lines: LocaleFile = read(files, &toml, faults)?;
@@ -105,6 +118,7 @@ fn part(locale: &str, html: &str, files: &BTreeMap<String, String>, faults: &mut
         html: html.to_owned(),
         text: files.get(&format!("{locale}.txt")).cloned().unwrap_or_default(),
         texts: lines.texts,
+        borrowed: false,
         toml: files.get(&toml).cloned().unwrap_or_default(),
     })
 }
