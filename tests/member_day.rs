@@ -67,7 +67,7 @@ fn catalog(lang: &str) -> Catalog {
         ),
         offers: vec![Offer {
             currency: currency.into(),
-            price_minor: 4_990_00 + 12_345_00 * i as i64,
+            price_minor: 499_000 + 1_234_500 * i as i64,
             ..Offer::default()
         }],
         ..Product::default()
