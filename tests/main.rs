@@ -6,6 +6,7 @@ mod admin;
 mod bad_config;
 mod bad_template;
 mod check;
+mod command_line;
 mod config_file;
 mod import;
 mod learn;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::config::{Config, Faults, Route};
+use super::tag_rules::{TagRulesError, tag_rules};
 use super::{keys, routes};
 use crate::domain::provider::ProviderTable;
-use crate::domain::tagging;
 use crate::render::compile;
 use crate::smtp::{Connection, Timeouts, TlsConfigs};
 use crate::store::schema::{self, Standing};
@@ -165,20 +165,15 @@ fn look_at_senders(config: &Config, mut part: Part<'_>) {
 }
 
 fn look_at_rules(config: &Config, mut part: Part<'_>) -> Option<ProviderTable> {
-    if let Some(file) = &config.rules.tags {
-        let place = file.display().to_string();
-        match std::fs::read_to_string(file) {
-            Err(error) => part.fault(&place, error, "name a readable file under [rules] tags"),
-            Ok(text) => {
-                for fault in tagging::Rules::parse(&text, &place).err().into_iter().flat_map(|faults| faults.faults) {
-                    part.fault(
-                        &format!("{place}:{}", fault.line),
-                        format!("{} {}", fault.field, fault.what),
-                        &fault.fix,
-                    );
-                }
+    match tag_rules(config) {
+        Err(TagRulesError::Faults(faults)) => {
+            for fault in faults.faults {
+                let place = format!("{}:{}", faults.file, fault.line);
+                part.fault(&place, format!("{} {}", fault.field, fault.what), &fault.fix);
             }
         }
+        Err(error) => part.fault("[rules] tags", error, "name a readable file, or leave the key out"),
+        Ok(_) => {}
     }
     let table = routes::provider_table(config);
     table.inspect_err(|error| part.fault("[rules] shaping", error, "mend the file, or leave the key out")).ok()
