@@ -17,6 +17,7 @@ use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::touch::Agents;
 use indicia::flow::track;
+use indicia::flow::web_version::WebVersions;
 use indicia::on;
 use indicia::store::{Db, Lane, OpenOptions};
 use indicia::web::Pages;
@@ -177,6 +178,7 @@ impl Site {
         let metrics = Metrics::new();
         let (tracker, writer) = track::tracker(db.clone(), metrics.clone());
         tokio::spawn(writer.run());
+        let web_versions = WebVersions::new(db.clone(), keys.clone(), Vec::new(), "http://t.example".to_owned());
         let state = PublicState {
             db: db.clone(),
             world: World::system(),
@@ -185,6 +187,7 @@ impl Site {
             metrics,
             pages: Pages::new(),
             agents: Agents::new(),
+            web_versions,
             proxies: TrustedProxies::default(),
             bounds: Bounds::default(),
         };

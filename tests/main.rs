@@ -31,3 +31,4 @@ mod store_basics;
 mod template_store;
 mod tidy;
 mod tracking;
+mod web_version;

@@ -8,3 +8,4 @@ pub mod profile;
 pub mod publish;
 pub mod report;
 pub mod track;
+pub mod web_version;

@@ -1,6 +1,8 @@
 //! A member's mails and touches, newest first.
 
 use super::{Conn, StoreError};
+use crate::domain::campaign::RunDoc;
+use crate::domain::shown::Shown;
 use crate::on;
 
 /// One mail of a member.
@@ -67,4 +69,30 @@ pub async fn members(conn: Conn<'_>, after: i64, n: i64) -> Result<Vec<MemberLin
     const SQL: &str = "select id, email, first_name, last_name, locale, points, orders from member
          where id > $1 and status = 'live' order by id limit $2";
     on!(conn, "list members", c => sqlx::query_as(SQL).bind(after).bind(n).fetch_all(&mut *c).await)
+}
+
+/// A mail that was armed, as it can be shown again.
+#[derive(Debug, Clone)]
+pub struct ShownMail {
+    pub member_id: i64,
+    /// When it was first armed: the "now" it spoke of.
+    pub armed_at_ms: i64,
+    pub doc: RunDoc,
+    pub shown: Shown,
+}
+
+/// What an armed message showed, or `None`: not armed, or its member was erased, or its record is no longer kept.
+pub async fn shown_mail(conn: Conn<'_>, run: u32, message: i64) -> Result<Option<ShownMail>, StoreError> {
+    const SQL: &str = "select m.member_id, m.armed_at_ms, r.doc, s.body
+         from message m join run r on r.id = m.run_id
+           join shown s on s.run_id = m.run_id and s.message_id = m.id
+         where m.run_id = $1 and m.id = $2 and m.member_id is not null and m.armed_at_ms is not null";
+    type Row = (i64, i64, String, String);
+    let row: Option<Row> = on!(conn, "find what a mail showed", c => sqlx::query_as(SQL).bind(i64::from(run)).bind(message).fetch_optional(&mut *c).await)?;
+    let Some((member_id, armed_at_ms, doc, body)) = row else { return Ok(None) };
+    let broken =
+        |error| StoreError::Inconsistent { what: format!("the record of message {message} of run {run}: {error}") };
+    let doc = serde_json::from_str(&doc).map_err(broken)?;
+    let shown = serde_json::from_str(&body).map_err(broken)?;
+    Ok(Some(ShownMail { member_id, armed_at_ms, doc, shown }))
 }

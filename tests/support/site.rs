@@ -9,7 +9,9 @@ use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::touch::Agents;
 use indicia::flow::track;
+use indicia::flow::web_version::WebVersions;
 use indicia::on;
+use indicia::render::Sender;
 use indicia::store::{Db, Lane};
 use indicia::web::Pages;
 use indicia::web::client::TrustedProxies;
@@ -120,6 +122,7 @@ impl Site {
         let (tracker, writer) = track::tracker(db.clone(), metrics.clone());
         tokio::spawn(writer.run());
         let shutdown = CancellationToken::new();
+        let web_versions = WebVersions::new(db.clone(), keys.clone(), vec![sender()], "http://t.example".to_owned());
         let state = PublicState {
             db: db.clone(),
             world: world.clone(),
@@ -128,6 +131,7 @@ impl Site {
             metrics: metrics.clone(),
             pages: Pages::new(),
             agents: Agents::new(),
+            web_versions,
             proxies: TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect()),
             bounds,
         };
@@ -183,6 +187,11 @@ fn parse(bytes: &[u8]) -> Answer {
     let head = String::from_utf8(bytes[..at].to_vec()).expect("a head in ASCII");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     Answer { status, head, body: bytes[at + 4..].to_vec() }
+}
+
+/// The sender that the campaign names.
+fn sender() -> Sender {
+    Sender { key: "s".into(), name: "Shop".into(), from: "a@shop.example".into(), ..Sender::default() }
 }
 
 /// Where the last touch came from.

@@ -6,6 +6,7 @@
 
 mod preferences;
 mod touch;
+mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::base::metrics::Metrics;
 use crate::base::token::Keyring;
 use crate::domain::touch::Agents;
 use crate::flow::track::Tracker;
+use crate::flow::web_version::WebVersions;
 use crate::store::Db;
 
 /// Longest path answered, bytes: a sealed link at its longest, and some room.
@@ -39,6 +41,8 @@ pub struct PublicState {
     pub metrics: Metrics,
     pub pages: Pages,
     pub agents: Agents,
+    /// Shows sent mails again.
+    pub web_versions: WebVersions,
     pub proxies: TrustedProxies,
     pub bounds: Bounds,
 }
@@ -81,8 +85,9 @@ impl Answer for Site {
             ("u", _) => self.unsubscribe_page(&asked).await,
             ("p", "POST") => self.preferences_act(&asked, body).await,
             ("p", _) => self.preferences_page(&asked).await,
+            ("v", "GET" | "HEAD") => self.web_version(&asked).await,
             ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
-            ("o" | "c", _) => self.method_not_allowed(&head.headers),
+            ("o" | "c" | "v", _) => self.method_not_allowed(&head.headers),
             _ => self.notice(lang(&asked), StatusCode::NOT_FOUND, "not_found"),
         };
         self.state.metrics.answered(page, answer.status().as_u16());
