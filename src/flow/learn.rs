@@ -7,8 +7,8 @@ use crate::domain::tagging::{Raise, Rules};
 use crate::store::deed::{self, Deed, Source};
 use crate::store::{Conn, Db, Lane, StoreError, outbox, tag};
 
-/// Rows of one transaction: about 5 ms of SQLite's writer.
-pub const BATCH_MAX: usize = 200;
+/// Rows of one transaction: they raise some 200 scores, at most about 10 ms of SQLite's writer.
+pub const BATCH_MAX: usize = 100;
 
 /// Learns from up to `limit` events in one transaction and says how many it took; 0: nothing waits.
 ///
