@@ -1,8 +1,13 @@
 //! One file per step of the way of a message. Steps never call each other: they hand over through a table.
 
 pub mod audience;
+pub mod courier;
+pub mod dispatch;
+pub mod handover;
 pub mod intake;
 pub mod learn;
+pub mod pace;
+pub mod plan;
 pub mod preferences;
 pub mod profile;
 pub mod publish;

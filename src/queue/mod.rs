@@ -21,6 +21,7 @@
 pub mod audit;
 pub mod claim;
 pub mod count;
+pub mod enqueue;
 pub mod recover;
 pub mod sweep;
 pub mod turn;

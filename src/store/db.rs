@@ -80,6 +80,13 @@ pub struct OpenOptions {
     pub postgres_connections: u32,
 }
 
+/// How much room a database file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub free_bytes: u64,
+    pub of_bytes: u64,
+}
+
 /// The database; cheap to clone.
 #[derive(Clone)]
 pub struct Db(Arc<Kind>);
@@ -91,6 +98,7 @@ enum Kind {
 
 struct Sqlite {
     path: PathBuf,
+    bytes_max: Option<u64>,
     readers: SqlitePool,
     writer: Arc<Mutex<Writer>>,
     lanes: [Arc<Mutex<()>>; 3],
@@ -156,6 +164,7 @@ impl Db {
             .map_err(failed)?;
         Ok(Db(Arc::new(Kind::Sqlite(Sqlite {
             path: path.to_owned(),
+            bytes_max: options.sqlite_bytes_max,
             readers,
             writer: Arc::new(Mutex::new(Writer { conn, unfinished: false })),
             lanes: Default::default(),
@@ -220,6 +229,28 @@ impl Db {
                 Ok(Tx(TxKind::Postgres(pool.begin().await.map_err(|e| StoreError::query(DOING, e))?)))
             }
         }
+    }
+
+    /// How much room a SQLite file has: on its disk, and up to the size it may have. `None` on PostgreSQL, whose disk is
+    /// not ours to see.
+    ///
+    /// # Errors
+    /// When the file or its disk cannot be asked.
+    pub async fn room(&self) -> Result<Option<Room>, StoreError> {
+        const DOING: &str = "see how much room the database has";
+        let Kind::Sqlite(sqlite) = &*self.0 else { return Ok(None) };
+        let disk = rustix::fs::statvfs(&sqlite.path)
+            .map_err(|error| StoreError::query(DOING, sqlx::Error::Io(error.into())))?;
+        let mut room = Room { free_bytes: disk.f_bavail * disk.f_frsize, of_bytes: disk.f_blocks * disk.f_frsize };
+        let Some(most) = sqlite.bytes_max else { return Ok(Some(room)) };
+        let mut reader = sqlite.readers.acquire().await.map_err(|error| StoreError::query(DOING, error))?;
+        const SQL: &str = "select (p.page_count - f.freelist_count) * s.page_size
+             from pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
+        let used: i64 =
+            sqlx::query_scalar(SQL).fetch_one(&mut *reader).await.map_err(|e| StoreError::query(DOING, e))?;
+        room.free_bytes = room.free_bytes.min(most.saturating_sub(used.unsigned_abs()));
+        room.of_bytes = room.of_bytes.min(most);
+        Ok(Some(room))
     }
 
     /// Closes every connection; on SQLite the write-ahead log is folded into the file.

@@ -20,13 +20,17 @@
 mod failure;
 mod session;
 
+pub mod campaign;
 pub mod check;
 pub mod import;
 pub mod member;
+pub mod message;
 pub mod migrate;
 pub mod render_trial;
 pub mod segment;
 pub mod template;
+mod progress;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -70,8 +74,12 @@ macro_rules! commands {
 commands! {
     with session {
         #[command(subcommand)]
-        Member => member,
+        Campaign => campaign,
         Import => import,
+        #[command(subcommand)]
+        Member => member,
+        #[command(subcommand)]
+        Message => message,
         #[command(subcommand)]
         Template => template,
         #[command(subcommand)]
@@ -81,6 +89,7 @@ commands! {
         Check => check,
         Migrate => migrate,
         RenderTrial => render_trial,
+        Serve => serve,
     }
 }
 

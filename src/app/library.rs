@@ -1,0 +1,191 @@
+//! What the mails of a run are made from, kept as long as it holds: compiled template versions, the catalogue, senders.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::config::{self, Config, Sender};
+use super::routes;
+use crate::base::World;
+use crate::domain::campaign::MailClass;
+use crate::domain::catalog::Catalog;
+use crate::domain::provider::{OTHER, ProviderTable};
+use crate::domain::retry::Retry;
+use crate::flow::dispatch::Library;
+use crate::flow::handover::{ContextError, RunContext};
+use crate::flow::pace::Pace;
+use crate::render::{self, Compiled, Stationery};
+use crate::store::run::Run;
+use crate::store::{Db, StoreError, catalog, provider, template};
+
+/// How old a catalogue may be before its tables are looked at again, milliseconds.
+const CATALOG_LOOK_MS: i64 = 5_000;
+/// Compiled versions kept.
+const VERSIONS_MAX: usize = 64;
+
+/// The daemon's library; cheap to clone.
+#[derive(Clone)]
+pub struct Shelf(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    world: World,
+    config: Arc<Config>,
+    public_url: String,
+    versions: Mutex<HashMap<i64, Arc<Compiled>>>,
+    catalog: Mutex<Option<Shelved>>,
+    providers: ProviderTable,
+    /// Paces by route (or `run:ID`) and provider.
+    paces: Mutex<HashMap<(String, i64), Arc<Pace>>>,
+}
+
+struct Shelved {
+    catalog: Catalog,
+    version: catalog::Version,
+    looked_at_ms: i64,
+}
+
+impl Shelf {
+    pub fn new(db: Db, world: World, config: Arc<Config>, providers: ProviderTable, public_url: String) -> Shelf {
+        let (versions, catalog, paces) = Default::default();
+        Shelf(Arc::new(Inner { db, world, config, providers, public_url, versions, catalog, paces }))
+    }
+
+    /// A template version, compiled once.
+    ///
+    /// # Errors
+    /// When there is no such version, or it does not compile.
+    pub async fn version(&self, id: i64) -> Result<Arc<Compiled>, ContextError> {
+        let mut versions = self.0.versions.lock().await;
+        if let Some(compiled) = versions.get(&id) {
+            return Ok(compiled.clone());
+        }
+        let mut reader = self.0.db.reader().await?;
+        let source = template::source(reader.conn(), id).await?;
+        let source = source.ok_or_else(|| ContextError::Unfit(format!("there is no template version {id}")))?;
+        let compiled = render::compile(&source).map_err(|faults| {
+            let fault = faults.first().map(ToString::to_string).unwrap_or_default();
+            ContextError::Unfit(format!("template {} does not compile: {fault}", source.name))
+        })?;
+        let compiled = Arc::new(compiled.of_version(id));
+        if versions.len() >= VERSIONS_MAX {
+            versions.clear();
+        }
+        versions.insert(id, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// What every mail of a campaign has in common; `run` 0 for a preview.
+    ///
+    /// # Errors
+    /// When the sender is no longer configured.
+    pub fn stationery(
+        &self,
+        run: u32,
+        campaign: &str,
+        topic: &str,
+        class: MailClass,
+        sender: &str,
+    ) -> Result<Stationery, ContextError> {
+        let found = self.0.config.sender(sender).ok_or_else(|| {
+            ContextError::Unfit(format!("there is no [[sender]] named {sender:?}; add it to the configuration"))
+        })?;
+        Ok(Stationery::new(run, campaign, topic, class, render_sender(found), &self.0.public_url))
+    }
+
+    /// The pace of a gate, opened once; `None` where there is no bound.
+    async fn pace(&self, gate: &str, provider_id: i64, rate: Option<f64>) -> Result<Option<Arc<Pace>>, StoreError> {
+        let Some(rate) = rate else { return Ok(None) };
+        let mut paces = self.0.paces.lock().await;
+        let key = (gate.to_owned(), provider_id);
+        if let Some(pace) = paces.get(&key) {
+            return Ok(Some(pace.clone()));
+        }
+        let pace = Pace::open(&self.0.db, &self.0.world, gate, provider_id, rate).await?;
+        paces.insert(key, pace.clone());
+        Ok(Some(pace))
+    }
+
+    /// The pace of a whole route.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn route_pace(&self, route: &config::Route) -> Result<Option<Arc<Pace>>, StoreError> {
+        self.pace(&route.name, 0, route.per_second).await
+    }
+
+    fn retry(&self, class: MailClass) -> Retry {
+        let config = &self.0.config.retry;
+        let (pauses, ttl_ms) = match class {
+            MailClass::Marketing => (&config.bulk_ms, config.ttl_ms),
+            MailClass::Transactional => (&config.transactional_ms, config.ttl_transactional_ms),
+        };
+        let tries = config.tries_max as usize;
+        let last = pauses.last().copied().unwrap_or(1);
+        let pauses_ms = pauses.iter().copied().chain(std::iter::repeat(last)).take(tries).collect();
+        Retry { pauses_ms, jitter: config.jitter, ttl_ms }
+    }
+}
+
+/// A configured sender as mails are written by it.
+pub fn render_sender(sender: &Sender) -> render::Sender {
+    render::Sender {
+        key: sender.name.clone(),
+        name: sender.display.clone(),
+        from: sender.from.clone(),
+        reply_to: sender.reply_to.clone().unwrap_or_default(),
+        bounce_domain: sender.bounce_domain.clone(),
+        postal_address: sender.postal_address.clone(),
+    }
+}
+
+impl Library for Shelf {
+    async fn context(&self, run: &Run) -> Result<RunContext, ContextError> {
+        let doc = &run.doc;
+        let mut versions = Vec::with_capacity(doc.variants.len());
+        for variant in &doc.variants {
+            versions.push((variant.template_version_id, self.version(variant.template_version_id).await?));
+        }
+        let id =
+            u32::try_from(run.id).map_err(|_| ContextError::Unfit("run ids have run out of 32 bits".to_owned()))?;
+        Ok(RunContext {
+            run_id: run.id,
+            generation: run.generation,
+            started_at_ms: run.started_at_ms.unwrap_or(run.scheduled_for_ms),
+            scope: if doc.class == MailClass::Marketing { doc.topic.clone() } else { String::new() },
+            stationery: self.stationery(id, &doc.campaign, &doc.topic, doc.class, &doc.sender)?,
+            versions,
+            retry: self.retry(doc.class),
+            pace: self.pace(&format!("run:{}", run.id), 0, doc.rate).await?,
+        })
+    }
+
+    async fn provider_pace(&self, route: &str, provider_id: i64) -> Result<Option<Arc<Pace>>, StoreError> {
+        let Some(configured) = self.0.config.routes.iter().find(|configured| configured.name == route) else {
+            return Ok(None);
+        };
+        let mut reader = self.0.db.reader().await?;
+        let known = provider::all(reader.conn()).await?;
+        let name = known.iter().find(|(id, _)| *id == provider_id).map_or(OTHER, |(_, name)| name);
+        let rate = routes::pace(configured, &self.0.providers, name).per_second;
+        self.pace(route, provider_id, rate).await
+    }
+
+    async fn catalog(&self) -> Result<Catalog, StoreError> {
+        let now_ms = self.0.world.now_ms();
+        let mut shelved = self.0.catalog.lock().await;
+        if let Some(shelved) = shelved.as_ref().filter(|shelved| now_ms - shelved.looked_at_ms < CATALOG_LOOK_MS) {
+            return Ok(shelved.catalog.clone());
+        }
+        let mut reader = self.0.db.reader().await?;
+        let version = catalog::version(reader.conn(), now_ms).await?;
+        if let Some(shelved) = shelved.as_mut().filter(|shelved| shelved.version == version) {
+            shelved.looked_at_ms = now_ms;
+            return Ok(shelved.catalog.clone());
+        }
+        let loaded = catalog::load(reader.conn(), now_ms).await?;
+        *shelved = Some(Shelved { catalog: loaded.clone(), version, looked_at_ms: now_ms });
+        Ok(loaded)
+    }
+}

@@ -1,0 +1,352 @@
+//! The daemon: everything wired together, started in order, stopped in order.
+//!
+//! The first SIGTERM or SIGINT drains: nothing more is claimed, what is under way finishes, the epoch ends with nothing
+//! in doubt. A second one, or the end of `[shutdown] drain`, stops at once: what was armed is then in doubt.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::cli::{Failure, Session};
+use super::config::Config;
+use super::library::Shelf;
+use super::lock::StateLock;
+use super::mailbox::RunningMailbox;
+use super::routes;
+use super::tag_rules::tag_rules;
+use super::ticks::{Disk, Dispatching, Learn, Plan, Watch};
+use super::workers::{Crew, repeat};
+use crate::base::World;
+use crate::base::metrics::Metrics;
+use crate::base::token::Keyring;
+use crate::domain::touch::Agents;
+use crate::flow::courier::{Courier, Desk};
+use crate::flow::dispatch::Dispatch;
+use crate::flow::handover::{Health, Jobs, RouteLink};
+use crate::flow::plan::Terms;
+use crate::flow::track;
+use crate::queue::{Turns, recover};
+use crate::smtp::TlsConfigs;
+use crate::store::{Db, Lane, StoreError, daemon};
+use crate::web::Pages;
+use crate::web::client::TrustedProxies;
+use crate::web::public::{self, PublicState};
+
+/// How long a route that failed is left alone: first, and at most.
+const ROUTE_PAUSE_FIRST_MS: i64 = 500;
+const ROUTE_PAUSE_LAST_MS: i64 = 15_000;
+/// How soon after an event its tags are there, at most.
+const LEARN_IDLE: Duration = Duration::from_millis(200);
+/// How soon dispatch looks again when it found nothing to do.
+const DISPATCH_IDLE: Duration = Duration::from_millis(2);
+/// Connections to the built-in mailbox.
+const MAILBOX_CONNECTIONS: usize = 8;
+
+/// What the first line of stdout says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    pub ready: bool,
+    pub http: String,
+    pub admin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailbox_smtp: Option<String>,
+    pub pid: u32,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    pub ready: Ready,
+    pub shelf: Shelf,
+    session: Session,
+    epoch: i64,
+    /// Cancelled: drain.
+    soft: CancellationToken,
+    /// Cancelled when nothing is sent any more: what others stand on ends.
+    late: CancellationToken,
+    crew: Crew,
+    /// Ends when everything that can hand in a turn or a touch has ended.
+    writers: Crew,
+    mailbox: Option<RunningMailbox>,
+    _lock: Option<StateLock>,
+}
+
+/// What start-up hands from step to step.
+struct Base {
+    db: Db,
+    world: World,
+    config: Arc<Config>,
+    keyring: Arc<Keyring>,
+    metrics: Metrics,
+    epoch: i64,
+    soft: CancellationToken,
+    late: CancellationToken,
+}
+
+impl Daemon {
+    /// Starts everything and returns when every listener listens.
+    ///
+    /// # Errors
+    /// Whatever cannot be had: the lock, a key, a listener, a password file.
+    ///
+    /// # Crash
+    /// A daemon that dies in here has an epoch that owns nothing.
+    pub async fn start(session: &Session) -> Result<Daemon, Failure> {
+        let config = session.config.clone();
+        let lock = session.db.sqlite_path().map(StateLock::take).transpose()?;
+        let keyring = Arc::new(session.keyring()?);
+        let http = listen(config.http.listen, "[http] listen").await?;
+        let admin = listen(config.admin.listen, "[admin] listen").await?;
+        let (http_addr, admin_addr) = (local(&http)?, local(&admin)?);
+        let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}"));
+        let providers = routes::provider_table(&config)?;
+        let epoch = begin_epoch(session, lock.is_some()).await?;
+        let base = Base {
+            db: session.db.clone(),
+            world: session.world.clone(),
+            config: config.clone(),
+            keyring,
+            metrics: Metrics::new(),
+            epoch,
+            soft: CancellationToken::new(),
+            late: CancellationToken::new(),
+        };
+        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url);
+        let (mut crew, mut writers) = (Crew::default(), Crew::default());
+        let mailbox = match config.routes.is_empty() {
+            true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
+            false => None,
+        };
+        let links = links(&base, &shelf, mailbox.as_ref()).await?;
+        let turns = base.turns(&mut writers);
+        base.send(&mut crew, links, &shelf, turns);
+        base.watch(&mut writers, lock.is_none());
+        base.learn(&mut crew)?;
+        base.listen(&mut crew, &mut writers, http, admin);
+        let ready = Ready {
+            ready: true,
+            http: format!("http://{http_addr}"),
+            admin: format!("http://{admin_addr}"),
+            mailbox_smtp: mailbox.as_ref().map(|mailbox| mailbox.address.to_string()),
+            pid: std::process::id(),
+        };
+        let (soft, late) = (base.soft, base.late);
+        Ok(Daemon { ready, shelf, session: session.clone(), epoch, soft, late, crew, writers, mailbox, _lock: lock })
+    }
+
+    /// Serves until told to stop, then drains.
+    ///
+    /// # Errors
+    /// When a worker panicked, or what was under way did not finish in time.
+    pub async fn serve(mut self) -> Result<(), Failure> {
+        let drain = Duration::from_millis(self.session.config.shutdown.drain_ms.unsigned_abs());
+        let mut signals = Signals::new()?;
+        let soft = self.soft.clone();
+        let broke = tokio::select! {
+            () = signals.next() => None,
+            ended = self.crew.next() => Some(ended),
+            () = soft.cancelled() => None,
+        };
+        self.soft.cancel();
+        if let Some(ended) = broke {
+            return Err(Failure::new(format!("a worker ended: {ended:?}; the next start recovers what it held")));
+        }
+        tracing::info!(drain_ms = drain.as_millis() as u64, "draining: finishing what is under way");
+        let drained = tokio::select! {
+            drained = self.crew.finish(drain) => drained,
+            () = signals.next() => false,
+        };
+        if !drained {
+            return Err(Failure::new("stopped before everything under way had finished; what was armed is in doubt"));
+        }
+        self.late.cancel();
+        if let Some(mailbox) = self.mailbox {
+            let _ = mailbox.task.await;
+        }
+        self.writers.finish(drain).await;
+        let mut tx = self.session.db.begin(Lane::Turn).await?;
+        daemon::end(tx.conn(), self.epoch, self.session.now_ms()).await?;
+        tx.commit().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// A new epoch. On SQLite the lock proves every earlier daemon dead: what they held is recovered here and now.
+async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, StoreError> {
+    let now_ms = session.now_ms();
+    let mut tx = session.db.begin(Lane::Turn).await?;
+    if alone {
+        daemon::reap(tx.conn(), i64::MAX, now_ms).await?;
+    }
+    let epoch = daemon::start(tx.conn(), &routes::host_name(), i64::from(std::process::id()), now_ms).await?;
+    tx.commit().await?;
+    if alone {
+        while recover_piece(&session.db, epoch, now_ms).await? {}
+    }
+    Ok(epoch)
+}
+
+pub(super) async fn recover_piece(db: &Db, epoch: i64, now_ms: i64) -> Result<bool, StoreError> {
+    let mut tx = db.begin(Lane::Turn).await?;
+    let recovered = recover::recover(tx.conn(), epoch, now_ms).await?;
+    tx.commit().await?;
+    if recovered.queued + recovered.in_doubt > 0 {
+        tracing::warn!(queued = recovered.queued, in_doubt = recovered.in_doubt, "took back what a dead daemon held");
+    }
+    Ok(recovered.is_full())
+}
+
+/// The routes with their queues; the built-in mailbox where none is configured.
+async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> Result<Vec<Arc<RouteLink>>, Failure> {
+    let mut links = Vec::new();
+    for configured in &base.config.routes {
+        links.push(Arc::new(RouteLink {
+            route: routes::smtp_route(configured, &base.config.smtp)?,
+            jobs: Jobs::default(),
+            connections: configured.connections.max(1) as usize,
+            pace: shelf.route_pace(configured).await?,
+            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+        }));
+    }
+    if let Some(mailbox) = mailbox {
+        tracing::warn!("no [[route]] is configured: every mail goes to the built-in mailbox and to nobody else");
+        links.push(Arc::new(RouteLink {
+            route: mailbox.route(),
+            jobs: Jobs::default(),
+            connections: MAILBOX_CONNECTIONS,
+            pace: None,
+            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+        }));
+    }
+    Ok(links)
+}
+
+impl Base {
+    fn turns(&self, writers: &mut Crew) -> Turns {
+        let metrics = self.metrics.clone();
+        let (turns, writer) = Turns::new(self.db.clone(), self.epoch, move |_, took| metrics.turn_commit.observe(took));
+        writers.spawn("writer", writer);
+        turns
+    }
+
+    /// Plan, dispatch and couriers.
+    fn send(&self, crew: &mut Crew, links: Vec<Arc<RouteLink>>, shelf: &Shelf, turns: Turns) {
+        let queue = &self.config.queue;
+        let (tls, refused) = TlsConfigs::native();
+        for why in refused {
+            tracing::warn!("a root certificate of this machine is of no use: {why}");
+        }
+        let desk = Arc::new(Desk {
+            world: self.world.clone(),
+            turns: turns.clone(),
+            keyring: self.keyring.clone(),
+            tls,
+            arm_wait_ms: queue.arm_wait_ms,
+            dot_after_arm_ms: queue.dot_after_arm_ms,
+            idle: Duration::from_millis(self.config.smtp.idle_ms.unsigned_abs()),
+        });
+        for link in &links {
+            for _ in 0..link.connections {
+                crew.spawn("courier", Courier::new(desk.clone(), link.clone(), self.soft.clone()).work());
+            }
+        }
+        let ids = (self.db.clone(), self.world.clone(), self.epoch);
+        let dispatch = Dispatch::new(ids, turns, shelf.clone(), links, queue.claim_batch_max as usize);
+        let poll = Duration::from_millis(queue.poll_ms.unsigned_abs());
+        let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes);
+        let mut dispatching = Dispatching::new(dispatch, poll, disk, self.soft.clone());
+        let soft = self.soft.clone();
+        crew.spawn("dispatch", async move {
+            repeat("dispatch", soft, DISPATCH_IDLE, &mut dispatching).await;
+            dispatching.dispatch.stop().await;
+        });
+        let retry = &self.config.retry;
+        let terms = Terms {
+            epoch: self.epoch,
+            ttl_marketing_ms: retry.ttl_ms,
+            ttl_transactional_ms: retry.ttl_transactional_ms,
+        };
+        let mut plan = Plan { db: self.db.clone(), world: self.world.clone(), terms };
+        let soft = self.soft.clone();
+        crew.spawn("plan", async move { repeat("plan", soft, poll, &mut plan).await });
+    }
+
+    fn watch(&self, crew: &mut Crew, shared: bool) {
+        let mut watch = Watch {
+            db: self.db.clone(),
+            world: self.world.clone(),
+            epoch: self.epoch,
+            dead_after_ms: shared.then_some(self.config.queue.dead_after_ms),
+            beats: 0,
+            drain: self.soft.clone(),
+        };
+        let beat = Duration::from_millis(self.config.queue.beat_ms.unsigned_abs());
+        // It beats on while others drain: a daemon that finishes its work is not dead.
+        let late = self.late.clone();
+        crew.spawn("watch", async move { repeat("watch", late, beat, &mut watch).await });
+    }
+
+    fn learn(&self, crew: &mut Crew) -> Result<(), Failure> {
+        let rules = tag_rules(&self.config)?;
+        let mut learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
+        let soft = self.soft.clone();
+        crew.spawn("learn", async move { repeat("learn", soft, LEARN_IDLE, &mut learn).await });
+        Ok(())
+    }
+
+    fn listen(&self, crew: &mut Crew, writers: &mut Crew, http: TcpListener, _admin: TcpListener) {
+        let (tracker, writer) = track::tracker(self.db.clone(), self.metrics.clone());
+        writers.spawn("tracker", writer.run());
+        let state = PublicState {
+            db: self.db.clone(),
+            world: self.world.clone(),
+            keys: self.keyring.clone(),
+            tracker,
+            metrics: self.metrics.clone(),
+            pages: Pages::new(),
+            agents: Agents::default(),
+            proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
+            bounds: Default::default(),
+        };
+        crew.spawn("http", public::serve(http, state, self.soft.clone()));
+    }
+}
+
+async fn listen(addr: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(addr).await.map_err(|error| {
+        Failure::new(format!("could not listen on {addr} ({key}): {error}"))
+            .fix("stop what listens there, or write another port; 0 takes any free one")
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(format!("a listener has no address: {error}")))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error| Failure::new(format!("could not listen for signals: {error}"));
+        Ok(Signals {
+            term: signal(SignalKind::terminate()).map_err(failed)?,
+            int: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

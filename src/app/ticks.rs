@@ -1,0 +1,183 @@
+//! The daemon's workers: what each of them does at a tick.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::library::Shelf;
+use super::serve::recover_piece;
+use super::workers::Worker;
+use crate::base::World;
+use crate::base::metrics::Metrics;
+use crate::domain::tagging::Rules;
+use crate::flow::dispatch::Dispatch;
+use crate::flow::learn;
+use crate::flow::plan::{self, PlanError, Terms};
+use crate::store::{Db, Lane, StoreError, daemon};
+
+/// How often free space is looked at.
+const ROOM_LOOK: Duration = Duration::from_millis(250);
+
+/// Moves runs along their life.
+pub struct Plan {
+    pub db: Db,
+    pub world: World,
+    pub terms: Terms,
+}
+
+impl Worker for Plan {
+    type Error = PlanError;
+
+    async fn tick(&mut self) -> Result<bool, PlanError> {
+        plan::tick(&self.db, &self.world, &self.terms).await
+    }
+}
+
+/// Turns events into tags.
+pub struct Learn {
+    pub db: Db,
+    pub world: World,
+    pub rules: Rules,
+    pub metrics: Metrics,
+}
+
+impl Worker for Learn {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        let learned = learn::run_once(&self.db, &self.rules, self.world.now_ms(), learn::BATCH_MAX).await?;
+        self.metrics.learned.inc_by(learned as u64);
+        Ok(learned > 0)
+    }
+}
+
+/// Beats, buries the silent, takes back what they held.
+pub struct Watch {
+    pub db: Db,
+    pub world: World,
+    pub epoch: i64,
+    /// `None` on SQLite, where the lock proves that nobody else is there.
+    pub dead_after_ms: Option<i64>,
+    /// Beats in a row.
+    pub beats: u32,
+    /// Cancelled when somebody declared this daemon dead.
+    pub drain: CancellationToken,
+}
+
+impl Worker for Watch {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        let beaten = self.beat().await;
+        // Whoever was away himself cannot tell who else was: two beats of its own first.
+        self.beats = if matches!(beaten, Ok(true)) { self.beats.saturating_add(1) } else { 0 };
+        if beaten? && self.dead_after_ms.is_some() && self.beats > 2 {
+            while recover_piece(&self.db, self.epoch, self.world.now_ms()).await? {}
+        }
+        Ok(false)
+    }
+}
+
+impl Watch {
+    async fn beat(&self) -> Result<bool, StoreError> {
+        let now_ms = self.world.now_ms();
+        let mut tx = self.db.begin(Lane::Turn).await?;
+        let living = daemon::beat(tx.conn(), self.epoch, now_ms).await?;
+        if let Some(dead_after_ms) = self.dead_after_ms.filter(|_| living && self.beats >= 2) {
+            daemon::reap(tx.conn(), now_ms - dead_after_ms, now_ms).await?;
+        }
+        tx.commit().await?;
+        if !living && !self.drain.is_cancelled() {
+            tracing::error!("another daemon declared this one dead: it drains and ends; start it again");
+            self.drain.cancel();
+        }
+        Ok(living)
+    }
+}
+
+/// Keeps the couriers in work, while there is room to write down what they send.
+pub struct Dispatching {
+    pub dispatch: Dispatch<Shelf>,
+    survey: Every,
+    look: Every,
+    disk: Disk,
+    stop: CancellationToken,
+}
+
+impl Dispatching {
+    pub fn new(dispatch: Dispatch<Shelf>, poll: Duration, disk: Disk, stop: CancellationToken) -> Dispatching {
+        Dispatching { dispatch, survey: Every::new(poll), look: Every::new(ROOM_LOOK), disk, stop }
+    }
+}
+
+impl Worker for Dispatching {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        if self.look.is_due() {
+            self.disk.look().await?;
+        }
+        if self.survey.is_due() {
+            self.dispatch.survey().await?;
+        }
+        if !self.disk.has_room || self.stop.is_cancelled() {
+            return Ok(false);
+        }
+        self.dispatch.fill().await
+    }
+}
+
+/// Something done at most so often.
+struct Every {
+    period: Duration,
+    last: Option<Instant>,
+}
+
+impl Every {
+    fn new(period: Duration) -> Every {
+        Every { period, last: None }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= self.period);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Whether there is room to write down what is sent.
+pub struct Disk {
+    db: Db,
+    reserve_bytes: u64,
+    has_room: bool,
+}
+
+impl Disk {
+    pub fn new(db: Db, reserve_bytes: u64) -> Disk {
+        Disk { db, reserve_bytes, has_room: true }
+    }
+
+    /// Looks at the free space, and says once when it ends and once when there is room again. What is kept free is at
+    /// most a tenth of all: a small database may be used too.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let Some(room) = self.db.room().await? else { return Ok(()) };
+        let reserve = self.reserve_bytes.min(room.of_bytes / 10);
+        let has_room = room.free_bytes > reserve;
+        if self.has_room && !has_room {
+            tracing::error!(
+                free_bytes = room.free_bytes,
+                reserve_bytes = reserve,
+                "sending stops: the database has {} bytes of room left, and {reserve} are kept to write down what was \
+                 sent; make room, or raise [database] sqlite_bytes_max",
+                room.free_bytes,
+            );
+        } else if has_room && !self.has_room {
+            tracing::info!(free_bytes = room.free_bytes, "sending goes on: there is room again");
+        }
+        self.has_room = has_room;
+        Ok(())
+    }
+}

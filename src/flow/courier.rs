@@ -1,0 +1,386 @@
+//! A courier: one slot with at most one connection, carrying one message after the other to its route.
+//!
+//! A message is rendered, its envelope opened, its row **armed**; only then its final dot is written, with the next
+//! message's envelope right behind it where the server pipelines. What the reply settles and what the next message
+//! arms go to the writer as one [`Turn`], so a slot never owns two armed rows and a crash leaves at most one message
+//! per connection in doubt (RFC 5321 §4.1.1.10, RFC 2920 §3.1).
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::handover::{Job, RouteLink};
+use crate::base::World;
+use crate::base::token::Keyring;
+use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
+use crate::render::{self, Mail, Recipient, RenderError};
+use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs};
+
+/// What every courier of a daemon shares.
+pub struct Desk {
+    pub world: World,
+    pub turns: Turns,
+    pub keyring: Arc<Keyring>,
+    pub tls: TlsConfigs,
+    /// Longest wait for the answer to an arm, milliseconds.
+    pub arm_wait_ms: i64,
+    /// Longest time between "armed" and the dot, on the clock that counts suspension, milliseconds.
+    pub dot_after_arm_ms: i64,
+    /// How long a connection without work is kept open.
+    pub idle: std::time::Duration,
+}
+
+/// A rendered message, its tokens taken.
+struct Ready {
+    job: Job,
+    mail: Mail,
+}
+
+/// A job some of whose tokens are taken: what is missing is waited for, what is taken is not taken twice.
+struct Pending {
+    job: Job,
+    paces_taken: usize,
+}
+
+/// One slot.
+pub struct Courier {
+    desk: Arc<Desk>,
+    link: Arc<RouteLink>,
+    stop: CancellationToken,
+    connection: Option<Connection>,
+    pending: Option<Pending>,
+}
+
+/// The slot can not go on: its writer has ended, because the process does.
+struct Ended;
+
+impl From<TurnError> for Ended {
+    fn from(_: TurnError) -> Ended {
+        Ended
+    }
+}
+
+impl Courier {
+    pub fn new(desk: Arc<Desk>, link: Arc<RouteLink>, stop: CancellationToken) -> Courier {
+        Courier { desk, link, stop, connection: None, pending: None }
+    }
+
+    /// Carries jobs until `stop`, then finishes the mail in hand, gives back what it has not armed, and quits.
+    pub async fn work(mut self) {
+        while !self.stop.is_cancelled() {
+            let pending = match self.pending.take() {
+                Some(pending) => pending,
+                None => tokio::select! {
+                    job = self.link.jobs.take() => Pending { job, paces_taken: 0 },
+                    () = self.stop.cancelled() => break,
+                    () = tokio::time::sleep(self.desk.idle), if self.connection.is_some() => {
+                        self.hang_up().await;
+                        continue;
+                    }
+                },
+            };
+            let done = match self.prepare(pending).await {
+                Ok(Some(ready)) => self.carry(ready).await,
+                Ok(None) => Ok(()),
+                Err(ended) => Err(ended),
+            };
+            if done.is_err() {
+                return;
+            }
+        }
+        if let Some(pending) = self.pending.take() {
+            let _ = self.give_back(&pending.job, self.desk.world.now_ms()).await;
+        }
+        self.hang_up().await;
+    }
+
+    async fn hang_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = connection.quit().await;
+        }
+    }
+
+    /// Waits for the job's tokens and renders it; `None` when that settled it.
+    async fn prepare(&mut self, mut pending: Pending) -> Result<Option<Ready>, Ended> {
+        while pending.paces_taken < 3 {
+            if let Some(pace) = self.pace(&pending) {
+                let taken = tokio::select! {
+                    taken = pace.take() => taken.is_ok(),
+                    () = self.stop.cancelled() => false,
+                };
+                if !taken {
+                    self.give_back(&pending.job, self.desk.world.now_ms()).await?;
+                    return Ok(None);
+                }
+            }
+            pending.paces_taken += 1;
+        }
+        self.render(pending.job).await
+    }
+
+    /// The next job of the route rendered, if one waits and its tokens are at hand.
+    async fn prepare_next(&mut self) -> Result<Option<Ready>, Ended> {
+        if self.stop.is_cancelled() || !self.link.health.is_up(self.desk.world.now_ms()) {
+            return Ok(None);
+        }
+        let Some(job) = self.link.jobs.try_take() else { return Ok(None) };
+        let mut pending = Pending { job, paces_taken: 0 };
+        while pending.paces_taken < 3 {
+            if self.pace(&pending).is_some_and(|pace| !pace.try_take()) {
+                self.pending = Some(pending);
+                return Ok(None);
+            }
+            pending.paces_taken += 1;
+        }
+        self.render(pending.job).await
+    }
+
+    fn pace(&self, pending: &Pending) -> Option<Arc<super::pace::Pace>> {
+        match pending.paces_taken {
+            0 => pending.job.run.pace.clone(),
+            1 => pending.job.provider_pace.clone(),
+            _ => self.link.pace.clone(),
+        }
+    }
+
+    async fn render(&self, job: Job) -> Result<Option<Ready>, Ended> {
+        let now_ms = self.desk.world.now_ms();
+        let (_, version) = &job.run.versions[job.row.variant as usize];
+        let recipient = Recipient { message_id: job.row.id, member: &job.member, history: &job.history };
+        let date_ms = job.row.armed_at_ms.unwrap_or(now_ms);
+        let rendered = render::render_mail(
+            version,
+            &job.run.stationery,
+            &recipient,
+            &job.catalog,
+            &self.desk.keyring,
+            date_ms,
+            now_ms,
+        );
+        let (outcome, error) = match rendered {
+            Ok(mail) => return Ok(Some(Ready { job, mail })),
+            Err(RenderError::Abort { reason }) => (Outcome::Skipped { why: "template" }, reason),
+            Err(error) => (Outcome::Failed { why: "render" }, error.to_string()),
+        };
+        tracing::warn!(run = job.run.run_id, message = job.row.id, %error, "a mail was not rendered");
+        let trouble = Trouble {
+            route: self.link.route.name.clone(),
+            stage: "render",
+            class: "render",
+            text: error,
+            ..Trouble::default()
+        };
+        self.settle(settle(&job, outcome, now_ms, Some(trouble))).await?;
+        Ok(None)
+    }
+
+    /// Carries one mail, and every next one that is at hand, over one connection.
+    async fn carry(&mut self, first: Ready) -> Result<(), Ended> {
+        let mut owed: Option<Settle> = None;
+        let mut current = first;
+        let mut opened = self.open(&current).await;
+        loop {
+            match opened {
+                Ok(Opened::Ready) => {}
+                Ok(Opened::Refused { stage, reply }) => {
+                    return self.refused(owed, &current, stage, &reply).await;
+                }
+                Err(failure) => return self.not_opened(owed, &current, &failure).await,
+            }
+            let armed_at = self.desk.world.boot_ms();
+            if !self.arm(owed.take(), &current).await? {
+                return Ok(());
+            }
+            if self.desk.world.boot_ms() - armed_at > self.desk.dot_after_arm_ms {
+                self.connection = None;
+                return self.give_back(&current.job, self.desk.world.now_ms()).await;
+            }
+            let next = self.prepare_next().await?;
+            let Some(mut connection) = self.connection.take() else { return Ok(()) };
+            let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
+            let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
+            self.connection = Some(connection).filter(|connection| connection.is_clean() || next.is_some());
+            owed = Some(self.outcome(&current.job, finished.reply));
+            match (next, finished.next) {
+                (Some(next), Some(result)) => {
+                    current = next;
+                    opened = result;
+                }
+                (Some(next), None) => {
+                    self.settle(owed).await?;
+                    return self.give_back(&next.job, self.desk.world.now_ms()).await;
+                }
+                (None, _) => return self.settle(owed).await,
+            }
+        }
+    }
+
+    /// Opens the envelope, over the connection at hand or a new one.
+    async fn open(&mut self, ready: &Ready) -> Result<Opened, Failure> {
+        let envelope = envelope(&ready.mail)?;
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_clean()
+            && connection.is_alive()
+        {
+            let opened = connection.open_envelope(&envelope).await;
+            self.connection = Some(connection);
+            return opened;
+        }
+        let mut route = self.link.route.clone();
+        route.pipelining &= !self.link.health.in_lockstep(self.desk.world.now_ms());
+        let mut connection = Connection::open(&route, &self.desk.tls).await?;
+        let opened = connection.open_envelope(&envelope).await;
+        self.connection = Some(connection);
+        opened
+    }
+
+    /// Hands in what is owed and asks for the dot; `false`: not granted, everything settled and the connection closed,
+    /// never with a lone dot, which would deliver an empty mail.
+    async fn arm(&mut self, owed: Option<Settle>, ready: &Ready) -> Result<bool, Ended> {
+        let job = &ready.job;
+        let arm = Arm {
+            run_id: job.run.run_id,
+            id: job.row.id,
+            attempt: job.row.attempt,
+            variant: job.row.variant,
+            generation: job.run.generation,
+            mail_epoch: job.member.mail_epoch,
+            addr_key: job.member.addr_key,
+            scope: job.run.scope.clone(),
+            template_version_id: job.run.versions[job.row.variant as usize].0,
+            at_ms: self.desk.world.now_ms(),
+            shown: ready.mail.shown.to_json(),
+        };
+        let turn = Turn { settle: owed.clone(), arm: Some(arm) };
+        let wait = std::time::Duration::from_millis(self.desk.arm_wait_ms.max(1) as u64);
+        let (granted, written) = match tokio::time::timeout(wait, self.desk.turns.take(turn)).await {
+            Ok(Ok(granted)) => (granted, true),
+            Ok(Err(TurnError::Ended)) => return Err(Ended),
+            Ok(Err(TurnError::NotWritten(_))) | Err(_) => (false, false),
+        };
+        if granted {
+            return Ok(true);
+        }
+        self.connection = None;
+        if !written {
+            self.settle(owed).await?;
+        }
+        // Whether or not the arm was written: no dot was, and the writer takes this after it.
+        self.give_back(job, self.desk.world.now_ms()).await?;
+        Ok(false)
+    }
+
+    /// What a mail's last reply, or its absence, means.
+    fn outcome(&mut self, job: &Job, reply: Result<Reply, Failure>) -> Settle {
+        let now_ms = self.desk.world.now_ms();
+        let failure = match reply {
+            Ok(reply) => {
+                self.link.health.succeeded();
+                self.link.health.reply_came();
+                let remote_id = Some(crate::base::text::clean(&reply.text, 100)).filter(|text| !text.is_empty());
+                return settle(job, Outcome::Sent { remote_id }, now_ms, None);
+            }
+            Err(failure) => failure,
+        };
+        let outcome = match failure.reply() {
+            Some(reply) if reply.permanent() => Outcome::Bounced { why: "refused_content" },
+            Some(_) => self.deferred(job, now_ms),
+            None if failure.in_doubt() => Outcome::Lost,
+            None if matches!(failure.kind, Kind::Unfit(_)) => Outcome::Failed { why: "unfit" },
+            None => Outcome::Released { due_at_ms: now_ms },
+        };
+        self.note(&failure, now_ms);
+        settle(job, outcome, now_ms, Some(self.trouble(&failure)))
+    }
+
+    /// The recipient, the sender or the content was refused before the dot: settle what is owed and this.
+    async fn refused(&mut self, owed: Option<Settle>, ready: &Ready, stage: Stage, reply: &Reply) -> Result<(), Ended> {
+        self.settle(owed).await?;
+        let now_ms = self.desk.world.now_ms();
+        let outcome = match (stage, reply.permanent()) {
+            (Stage::Mail, true) => Outcome::Failed { why: "sender_refused" },
+            (Stage::Mail, false) => Outcome::Released { due_at_ms: self.link.health.failed(now_ms) },
+            (Stage::Rcpt, true) => Outcome::Bounced { why: "refused_recipient" },
+            (_, true) => Outcome::Bounced { why: "refused_content" },
+            (_, false) => self.deferred(&ready.job, now_ms),
+        };
+        if !self.connection.as_ref().is_some_and(Connection::is_clean) {
+            self.connection = None;
+        }
+        let trouble = self.trouble(&Failure { stage, kind: Kind::Refused(reply.clone()), dot_written: false });
+        self.settle(settle(&ready.job, outcome, now_ms, Some(trouble))).await
+    }
+
+    /// The envelope could not be opened: nothing of this message was delivered.
+    async fn not_opened(&mut self, owed: Option<Settle>, ready: &Ready, failure: &Failure) -> Result<(), Ended> {
+        self.connection = None;
+        self.settle(owed).await?;
+        let now_ms = self.desk.world.now_ms();
+        if matches!(failure.kind, Kind::Unfit(_)) && failure.stage >= Stage::Mail {
+            let outcome = Outcome::Failed { why: "unfit" };
+            return self.settle(settle(&ready.job, outcome, now_ms, Some(self.trouble(failure)))).await;
+        }
+        let due_at_ms = self.note(failure, now_ms);
+        self.settle(settle(&ready.job, Outcome::Released { due_at_ms }, now_ms, None)).await
+    }
+
+    /// Counts a failed conversation against the route and says when to try again.
+    fn note(&self, failure: &Failure, now_ms: i64) -> i64 {
+        if failure.is_missing_reply() {
+            self.link.health.reply_missing(now_ms);
+        }
+        let is_content = failure.stage == Stage::Dot && failure.reply().is_some_and(|reply| !reply.is_421());
+        if is_content {
+            return now_ms;
+        }
+        let was_up = self.link.health.is_up(now_ms);
+        let retry_at_ms = self.link.health.failed(now_ms);
+        if was_up {
+            tracing::warn!(route = %self.link.route.name, %failure, pause_ms = retry_at_ms - now_ms, "route in trouble");
+        }
+        retry_at_ms
+    }
+
+    fn deferred(&self, job: &Job, now_ms: i64) -> Outcome {
+        let due = job.run.retry.due_after(job.row.tries + 1, job.row.id, job.run.started_at_ms, now_ms);
+        due.map_or(Outcome::Failed { why: "given_up" }, |due_at_ms| Outcome::Deferred { due_at_ms })
+    }
+
+    fn trouble(&self, failure: &Failure) -> Trouble {
+        let reply = failure.reply();
+        Trouble {
+            route: self.link.route.name.clone(),
+            stage: failure.stage.as_str(),
+            class: match &failure.kind {
+                Kind::Refused(_) => "refused",
+                Kind::Lost(_) => "lost",
+                Kind::TimedOut => "timed_out",
+                Kind::Protocol(_) => "protocol",
+                Kind::Unfit(_) => "unfit",
+            },
+            code: reply.map(|reply| reply.code),
+            enhanced: reply.and_then(Reply::enhanced_text),
+            text: reply.map_or_else(|| failure.kind.to_string(), |reply| reply.text.clone()),
+        }
+    }
+
+    async fn give_back(&self, job: &Job, due_at_ms: i64) -> Result<(), Ended> {
+        self.settle(settle(job, Outcome::Released { due_at_ms }, self.desk.world.now_ms(), None)).await
+    }
+
+    async fn settle(&self, settle: impl Into<Option<Settle>>) -> Result<(), Ended> {
+        match settle.into() {
+            Some(settle) => Ok(self.desk.turns.settle(Turn { settle: Some(settle), arm: None }).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn envelope(mail: &Mail) -> Result<Envelope<'_>, Failure> {
+    Envelope::new(&mail.envelope_from, &mail.envelope_to)
+}
+
+/// The settle of a job's attempt.
+pub fn settle(job: &Job, outcome: Outcome, at_ms: i64, trouble: Option<Trouble>) -> Settle {
+    Settle { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt, outcome, at_ms, trouble }
+}

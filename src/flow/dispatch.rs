@@ -1,0 +1,310 @@
+//! Dispatch: the queue manager. It keeps the routes' queues of jobs filled from the lanes of the sending runs, a
+//! limited window on a queue of any size, and takes jobs back when their run or their route no longer wants them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::handover::{ContextError, Job, RouteLink, RunContext};
+use super::pace::Pace;
+use crate::base::World;
+use crate::domain::campaign::MailClass;
+use crate::domain::catalog::Catalog;
+use crate::domain::message::RunState;
+use crate::queue::claim::{self, Claimed, Mark};
+use crate::queue::{Outcome, Settle, Turn, Turns};
+use crate::store::run::{self, Run};
+use crate::store::{Db, Lane, StoreError, consent, history, member, suppression};
+
+/// How long an empty lane sleeps at most, milliseconds.
+const LANE_SLEEP_MAX_MS: i64 = 30_000;
+/// How long a mark is believed before a lane is looked at from its head again, milliseconds.
+const MARK_MAX_MS: i64 = 60_000;
+/// Seconds of a slow rate that are claimed ahead.
+const CLAIM_AHEAD_SECONDS: f64 = 2.0;
+
+/// What makes a run's context: `app` knows senders, templates and the catalogue.
+pub trait Library: Send + Sync {
+    /// Everything the mails of a run have in common.
+    fn context(&self, run: &Run) -> impl Future<Output = Result<RunContext, ContextError>> + Send;
+
+    /// How fast a provider is served over a route, where that is bounded.
+    fn provider_pace(
+        &self,
+        route: &str,
+        provider_id: i64,
+    ) -> impl Future<Output = Result<Option<Arc<Pace>>, StoreError>> + Send;
+
+    /// The catalogue, at most some seconds old.
+    fn catalog(&self) -> impl Future<Output = Result<Catalog, StoreError>> + Send;
+}
+
+/// The queue manager of one daemon.
+pub struct Dispatch<L> {
+    pub db: Db,
+    pub world: World,
+    pub epoch: i64,
+    pub turns: Turns,
+    pub library: L,
+    pub routes: Vec<Arc<RouteLink>>,
+    /// Rows leased in one transaction.
+    pub claim_batch_max: usize,
+    runs: BTreeMap<i64, Sending>,
+    /// The lane after which the next round starts.
+    turn_of: usize,
+}
+
+struct Sending {
+    context: Arc<RunContext>,
+    lanes: Vec<LaneState>,
+}
+
+struct LaneState {
+    provider_id: i64,
+    /// The provider's pace on each route.
+    paces: Vec<Option<Arc<Pace>>>,
+    mark: Mark,
+    /// When the mark last stood at the lane's head.
+    marked_at_ms: i64,
+    asleep_until_ms: i64,
+}
+
+impl<L: Library> Dispatch<L> {
+    pub fn new(
+        (db, world, epoch): (Db, World, i64),
+        turns: Turns,
+        library: L,
+        routes: Vec<Arc<RouteLink>>,
+        claim_batch_max: usize,
+    ) -> Dispatch<L> {
+        let claim_batch_max = claim_batch_max.max(1);
+        Dispatch { db, world, epoch, turns, library, routes, claim_batch_max, runs: BTreeMap::new(), turn_of: 0 }
+    }
+
+    /// Looks at the runs: opens what began to send, takes back the jobs of what no longer does.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn survey(&mut self) -> Result<(), StoreError> {
+        let mut reader = self.db.reader().await?;
+        let sending: Vec<Run> =
+            run::active(reader.conn()).await?.into_iter().filter(|run| run.state == RunState::Sending).collect();
+        self.runs
+            .retain(|id, held| sending.iter().any(|run| run.id == *id && run.generation == held.context.generation));
+        for run in &sending {
+            if self.runs.contains_key(&run.id) {
+                continue;
+            }
+            match self.library.context(run).await {
+                Ok(context) => {
+                    let providers = run::lanes(reader.conn(), run.id).await?;
+                    let lanes = self.lanes(providers).await?;
+                    tracing::info!(run = run.id, lanes = lanes.len(), "campaign {} is sending", run.campaign);
+                    self.runs.insert(run.id, Sending { context: Arc::new(context), lanes });
+                }
+                Err(ContextError::Store(error)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(run = run.id, %error, "campaign {} can not be sent: {error}", run.campaign)
+                }
+            }
+        }
+        drop(reader);
+        for link in &self.routes {
+            let down = !link.health.is_up(self.world.now_ms());
+            let unwanted = link.jobs.withdraw(|job| down || !self.wants(job));
+            self.give_back(unwanted).await;
+        }
+        Ok(())
+    }
+
+    async fn lanes(&self, providers: Vec<i64>) -> Result<Vec<LaneState>, StoreError> {
+        let mut lanes = Vec::with_capacity(providers.len());
+        for provider_id in providers {
+            let mut paces = Vec::with_capacity(self.routes.len());
+            for link in &self.routes {
+                paces.push(self.library.provider_pace(&link.route.name, provider_id).await?);
+            }
+            lanes.push(LaneState { provider_id, paces, mark: Mark::default(), marked_at_ms: 0, asleep_until_ms: 0 });
+        }
+        Ok(lanes)
+    }
+
+    fn wants(&self, job: &Job) -> bool {
+        self.runs.get(&job.run.run_id).is_some_and(|held| Arc::ptr_eq(&held.context, &job.run))
+    }
+
+    /// Claims one batch for the emptiest route. `false`: nothing to do just now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn fill(&mut self) -> Result<bool, StoreError> {
+        let now_ms = self.world.now_ms();
+        let Some(route) = self.hungriest(now_ms) else { return Ok(false) };
+        let lanes: Vec<(i64, usize)> =
+            self.runs.iter().flat_map(|(id, held)| (0..held.lanes.len()).map(move |at| (*id, at))).collect();
+        for step in 0..lanes.len() {
+            let (run_id, at) = lanes[(self.turn_of + step) % lanes.len()];
+            if self.runs[&run_id].lanes[at].asleep_until_ms > now_ms {
+                continue;
+            }
+            self.turn_of = (self.turn_of + step + 1) % lanes.len();
+            if self.claim(run_id, at, route, now_ms).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The healthy route with the most room, if any has room for a batch.
+    fn hungriest(&self, now_ms: i64) -> Option<usize> {
+        let room = |link: &RouteLink| {
+            let slots = link.connections.max(1);
+            let wanted = slots * 2 + self.claim_batch_max;
+            wanted.saturating_sub(link.jobs.len())
+        };
+        let up = (0..self.routes.len()).filter(|at| {
+            let link = &self.routes[*at];
+            link.health.is_up(now_ms) && room(link) >= self.claim_batch_max
+        });
+        up.max_by_key(|at| room(&self.routes[*at]))
+    }
+
+    async fn claim(&mut self, run_id: i64, at: usize, route: usize, now_ms: i64) -> Result<bool, StoreError> {
+        let link = self.routes[route].clone();
+        let held = &self.runs[&run_id];
+        let (context, lane) = (held.context.clone(), &held.lanes[at]);
+        let provider_id = lane.provider_id;
+        let provider_pace = lane.paces.get(route).cloned().flatten();
+        let slowest = [&context.pace, &provider_pace, &link.pace]
+            .into_iter()
+            .flatten()
+            .map(|pace| pace.per_second())
+            .fold(f64::INFINITY, f64::min);
+        let limit = ((slowest * CLAIM_AHEAD_SECONDS).ceil().max(1.0)).min(self.claim_batch_max as f64) as usize;
+        let ahead = link.jobs.len();
+        if limit < self.claim_batch_max && ahead >= limit {
+            return Ok(false);
+        }
+        let mut tx = self.db.begin(Lane::Bulk).await?;
+        let claimed =
+            claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
+        tx.commit().await?;
+        let full = claimed.len() == limit;
+        self.move_mark(run_id, at, &claimed, full, now_ms).await?;
+        if claimed.is_empty() {
+            return Ok(false);
+        }
+        let jobs = self.prepare(&context, claimed, provider_pace, now_ms).await?;
+        link.jobs.push(jobs);
+        Ok(true)
+    }
+
+    /// A lane that answered in full is asked again from where it stopped; one that did not is asked from its head, and
+    /// sleeps when that is empty.
+    async fn move_mark(
+        &mut self,
+        run_id: i64,
+        at: usize,
+        claimed: &[Claimed],
+        full: bool,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let lane = &self.runs[&run_id].lanes[at];
+        let (provider_id, was_at_head) = (lane.provider_id, lane.mark == Mark::default());
+        let last = claimed.iter().filter_map(|row| Some((row.was_due_at_ms?, row.id))).max();
+        let is_fresh = now_ms - lane.marked_at_ms < MARK_MAX_MS;
+        let mark = match last.filter(|_| full && is_fresh) {
+            Some((due_at_ms, id)) => Mark { due_at_ms, id },
+            None => Mark::default(),
+        };
+        let mut asleep_until_ms = 0;
+        if claimed.is_empty() && was_at_head {
+            let mut reader = self.db.reader().await?;
+            let next = claim::next_due(reader.conn(), (run_id, provider_id)).await?;
+            asleep_until_ms = next.unwrap_or(i64::MAX).clamp(now_ms + 1, now_ms + LANE_SLEEP_MAX_MS);
+        }
+        if let Some(lane) = self.runs.get_mut(&run_id).and_then(|held| held.lanes.get_mut(at)) {
+            let marked_at_ms = if mark == Mark::default() { now_ms } else { lane.marked_at_ms };
+            (lane.mark, lane.marked_at_ms, lane.asleep_until_ms) = (mark, marked_at_ms, asleep_until_ms);
+        }
+        Ok(())
+    }
+
+    /// Loads what the mails of a claim are made from, and settles the rows that may not be sent after all.
+    async fn prepare(
+        &self,
+        context: &Arc<RunContext>,
+        claimed: Vec<Claimed>,
+        provider_pace: Option<Arc<Pace>>,
+        now_ms: i64,
+    ) -> Result<Vec<Job>, StoreError> {
+        let ids: Vec<i64> = claimed.iter().filter_map(|row| row.member_id).collect();
+        let mut reader = self.db.reader().await?;
+        let mut members = member::profiles(reader.conn(), &ids).await?;
+        let marketing = context.stationery.class == MailClass::Marketing;
+        let consenting = match marketing {
+            true => Some(consent::granted(reader.conn(), &ids, &context.scope).await?),
+            false => None,
+        };
+        let keys: Vec<i64> = members.values().map(|member| member.addr_key).collect();
+        let topic = marketing.then_some(context.scope.as_str());
+        let suppressed = suppression::suppressed(reader.conn(), &keys, topic, now_ms).await?;
+        let mut histories = history::load(reader.conn(), &ids, now_ms).await?;
+        drop(reader);
+        let catalog = self.library.catalog().await?;
+        let (mut jobs, mut skipped) = (Vec::with_capacity(claimed.len()), Vec::new());
+        for row in claimed {
+            let id = row.member_id.unwrap_or_default();
+            let member = members.remove(&id);
+            let why = match &member {
+                None => Some("erased"),
+                Some(member) if suppressed.contains_key(&member.addr_key) => Some("suppressed"),
+                Some(_) if consenting.as_ref().is_some_and(|ids| !ids.contains(&id)) => Some("no_consent"),
+                Some(_) => None,
+            };
+            let member = member.unwrap_or_default();
+            let history = histories.remove(&id).unwrap_or_default();
+            let (catalog, provider_pace) = (catalog.clone(), provider_pace.clone());
+            let job = Job { run: context.clone(), row, member, history, catalog, provider_pace };
+            match why {
+                Some(why) => skipped.push((job, why)),
+                None => jobs.push(job),
+            }
+        }
+        self.settle_all(skipped.into_iter().map(|(job, why)| (job, Outcome::Skipped { why }))).await;
+        Ok(jobs)
+    }
+
+    /// Gives every waiting job back: the daemon stops.
+    pub async fn stop(&mut self) {
+        self.runs.clear();
+        for link in &self.routes {
+            let all = link.jobs.withdraw(|_| true);
+            self.give_back(all).await;
+        }
+    }
+
+    async fn give_back(&self, jobs: Vec<Job>) {
+        let now_ms = self.world.now_ms();
+        let due = |link_down: i64| link_down.max(now_ms);
+        let latest = self.routes.iter().map(|link| link.health.retry_at_ms()).min().unwrap_or(0);
+        self.settle_all(jobs.into_iter().map(|job| (job, Outcome::Released { due_at_ms: due(latest) }))).await;
+    }
+
+    async fn settle_all(&self, outcomes: impl IntoIterator<Item = (Job, Outcome)>) {
+        let at_ms = self.world.now_ms();
+        let mut settling = tokio::task::JoinSet::new();
+        for (job, outcome) in outcomes {
+            let settle = Settle {
+                run_id: job.run.run_id,
+                id: job.row.id,
+                attempt: job.row.attempt,
+                outcome,
+                at_ms,
+                trouble: None,
+            };
+            let turns = self.turns.clone();
+            settling.spawn(async move { turns.settle(Turn { settle: Some(settle), arm: None }).await });
+        }
+        while settling.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,172 @@
+//! Plan: moves every run along its life. An approved run whose time has come freezes its audience, chunk by chunk; a
+//! pausing one comes to rest; a cancelled one is swept; a sending one whose every message is settled is finished.
+
+use std::time::Duration;
+
+use crate::base::World;
+use crate::domain::campaign::MailClass;
+use crate::domain::message::{MessageState, RunEvent, RunState};
+use crate::queue::sweep::{self, SWEEP_BATCH_MAX, Sweep};
+use crate::queue::{audit, count, enqueue};
+use crate::store::run::{self, Run};
+use crate::store::{Db, Lane, StoreError, segment};
+
+/// The work of one chunk on a SQLite file, whose one writer others wait for.
+const CHUNK_SQLITE: Duration = Duration::from_millis(10);
+/// The work of one chunk on PostgreSQL, where nobody waits for it.
+const CHUNK_POSTGRES: Duration = Duration::from_millis(250);
+/// Member ids in the first chunk, and the bounds of the next ones.
+const CHUNK_IDS_FIRST: i64 = 1_000;
+const CHUNK_IDS_MIN: i64 = 100;
+const CHUNK_IDS_MAX: i64 = 100_000;
+
+/// What a planner needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The daemon's epoch: the account its counts change on.
+    pub epoch: i64,
+    pub ttl_marketing_ms: i64,
+    pub ttl_transactional_ms: i64,
+}
+
+/// Why a run could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("campaign {campaign}: its segment no longer parses: {error}")]
+    Segment { campaign: String, error: String },
+}
+
+/// Looks at every run once and moves what can move. Returns whether anything moved.
+///
+/// # Errors
+/// The first run's that failed; the others were still looked at.
+pub async fn tick(db: &Db, world: &World, terms: &Terms) -> Result<bool, PlanError> {
+    let mut reader = db.reader().await?;
+    let runs = run::active(reader.conn()).await?;
+    drop(reader);
+    let mut moved = false;
+    let mut failed = None;
+    for run in runs {
+        match step(db, world, terms, &run).await {
+            Ok(did) => moved |= did,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(moved), Err)
+}
+
+async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, PlanError> {
+    let now_ms = world.now_ms();
+    match run.state {
+        RunState::Approved if run.scheduled_for_ms <= now_ms => {
+            Ok(shift(db, run, RunEvent::FreezeStarted, now_ms).await?)
+        }
+        RunState::Freezing => freeze(db, world, run).await,
+        RunState::Sending => send_on(db, terms, run, now_ms).await,
+        RunState::Pausing => {
+            let mut reader = db.reader().await?;
+            if !run::is_still(reader.conn(), run.id).await? {
+                return Ok(false);
+            }
+            drop(reader);
+            Ok(shift(db, run, RunEvent::Stilled, now_ms).await?)
+        }
+        RunState::Cancelling => {
+            let swept = sweep_piece(db, run, Sweep::Cancelled, terms.epoch, now_ms).await?;
+            Ok(swept > 0 || end_if_drained(db, run, now_ms).await?)
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn shift(db: &Db, run: &Run, event: RunEvent, now_ms: i64) -> Result<bool, StoreError> {
+    let mut tx = db.begin(Lane::Bulk).await?;
+    let moved = run::shift(tx.conn(), run, event, now_ms).await?;
+    tx.commit().await?;
+    if let Some(state) = moved {
+        tracing::info!(run = run.id, campaign = %run.campaign, "campaign {} is {state}", run.campaign);
+    }
+    Ok(moved.is_some())
+}
+
+/// Expires what is no longer worth sending, and ends the run when nothing is left to do.
+async fn send_on(db: &Db, terms: &Terms, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
+    let ttl_ms = match run.doc.class {
+        MailClass::Marketing => terms.ttl_marketing_ms,
+        MailClass::Transactional => terms.ttl_transactional_ms,
+    };
+    if run.started_at_ms.is_some_and(|started| started + ttl_ms < now_ms)
+        && sweep_piece(db, run, Sweep::Expired, terms.epoch, now_ms).await? > 0
+    {
+        return Ok(true);
+    }
+    end_if_drained(db, run, now_ms).await
+}
+
+async fn sweep_piece(db: &Db, run: &Run, what: Sweep, epoch: i64, now_ms: i64) -> Result<i64, StoreError> {
+    let mut tx = db.begin(Lane::Bulk).await?;
+    let swept = sweep::sweep(tx.conn(), run.id, what, epoch, now_ms).await?;
+    tx.commit().await?;
+    if swept == SWEEP_BATCH_MAX {
+        tokio::task::yield_now().await;
+    }
+    Ok(swept)
+}
+
+/// Ends a run whose account says that nothing is on its way, after its rows say so too; the audit compares the rest.
+async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
+    let mut reader = db.reader().await?;
+    let counts = count::of_run(reader.conn(), run.id).await?;
+    let open = [MessageState::Queued, MessageState::Leased, MessageState::Armed];
+    if open.into_iter().any(|state| count::sum(&counts, state) != 0) || !run::is_drained(reader.conn(), run.id).await? {
+        return Ok(false);
+    }
+    let differences = audit::differences(reader.conn(), run.id).await?;
+    drop(reader);
+    if !differences.is_empty() {
+        tracing::error!(run = run.id, ?differences, "campaign {}: the counts do not agree with the rows", run.campaign);
+    }
+    Ok(shift(db, run, RunEvent::Drained, now_ms).await?)
+}
+
+/// Freezes the whole audience, chunk by chunk. Whoever dies in between, the next planner goes on at the cursor.
+async fn freeze(db: &Db, world: &World, run: &Run) -> Result<bool, PlanError> {
+    let segment_fault = |error: String| PlanError::Segment { campaign: run.campaign.clone(), error };
+    let mut reader = db.reader().await?;
+    let last_id = enqueue::last_member(reader.conn()).await?;
+    let now_ms = run.freeze_started_at_ms.unwrap_or(run.scheduled_for_ms);
+    let parsed = crate::domain::segment::parse(&run.doc.segment).map_err(|e| segment_fault(e.to_string()))?;
+    let resolved = segment::resolve(reader.conn(), &parsed).await.map_err(|e| segment_fault(e.to_string()))?;
+    let audience = segment::compile(&reader.conn(), &resolved, now_ms, enqueue::FIRST);
+    let wanted = if reader.conn().is_sqlite() { CHUNK_SQLITE } else { CHUNK_POSTGRES };
+    drop(reader);
+    let chunk = enqueue::Freeze::new(run, now_ms, audience);
+    let (mut cursor, mut size) = (run.freeze_cursor, CHUNK_IDS_FIRST);
+    while cursor < last_id {
+        let to = (cursor + size).min(last_id);
+        let began = tokio::time::Instant::now();
+        let mut tx = db.begin(Lane::Bulk).await?;
+        if !run::advance_freeze(tx.conn(), run.id, cursor, to).await? {
+            return Ok(true);
+        }
+        chunk.insert(tx.conn(), cursor, to).await?;
+        tx.commit().await?;
+        cursor = to;
+        let took = began.elapsed().as_secs_f64().max(1e-6);
+        let scaled = size as f64 * (wanted.as_secs_f64() / took).clamp(0.25, 2.0);
+        size = (scaled as i64).clamp(CHUNK_IDS_MIN, CHUNK_IDS_MAX);
+    }
+    let now_ms = world.now_ms();
+    let mut tx = db.begin(Lane::Bulk).await?;
+    let counts = count::of_run(tx.conn(), run.id).await?;
+    let frozen: i64 = counts.iter().map(|count| count.n).sum();
+    run::set_frozen(tx.conn(), run.id, frozen).await?;
+    let moved = run::shift(tx.conn(), run, RunEvent::FrozenWhole, now_ms).await?;
+    tx.commit().await?;
+    if moved.is_some() {
+        tracing::info!(run = run.id, frozen, "campaign {}: audience of {frozen} frozen", run.campaign);
+    }
+    Ok(true)
+}

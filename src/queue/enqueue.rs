@@ -1,0 +1,166 @@
+//! Enqueue: an audience becomes message rows, a range of member ids at a time, by one `INSERT … SELECT`.
+
+use super::count::Deltas;
+use crate::domain::campaign::{MailClass, VARIANTS_MAX};
+use crate::domain::message::MessageState;
+use crate::store::run::Run;
+use crate::store::segment::{Bind, Where};
+use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::{bulk, on};
+
+/// The first placeholder of the segment's own predicate: those before it are [`Freeze`]'s.
+pub const FIRST: usize = 11 + VARIANTS_MAX;
+
+// $1 run, $2 and $3 the range, $4 the topic or '', $5 now, $6 due, $7·lot + $8 draws the variant, $9·lot + $10 the
+// holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last.
+macro_rules! drawn {
+    () => {
+        "case when ($7 * m.lot + $8) % 2147483647 < $12 then 0 when ($7 * m.lot + $8) % 2147483647 < $13 then 1
+              when ($7 * m.lot + $8) % 2147483647 < $14 then 2 when ($7 * m.lot + $8) % 2147483647 < $15 then 3
+              when ($7 * m.lot + $8) % 2147483647 < $16 then 4 when ($7 * m.lot + $8) % 2147483647 < $17 then 5
+              when ($7 * m.lot + $8) % 2147483647 < $18 then 6 else 7 end as variant,
+         case when ($9 * m.lot + $10) % 2147483647 < $11 then 1 else 0 end as held"
+    };
+}
+macro_rules! consents {
+    () => {
+        "($4 = '' or exists (select 1 from consent c
+           where c.member_id = m.id and c.topic = $4 and c.state = 'granted'))"
+    };
+}
+macro_rules! is_suppressed {
+    () => {
+        "exists (select 1 from suppression x where x.addr_key = m.addr_key and x.scope in ('all', $4)
+           and (x.expires_at_ms is null or x.expires_at_ms > $5))"
+    };
+}
+
+const COUNT: &str = concat!(
+    "select cast(q.variant as bigint), cast(q.held as bigint), q.reason, q.provider_id, count(*)
+     from (select ",
+    drawn!(),
+    ", m.provider_id,
+             case when not ",
+    consents!(),
+    " then 'no_consent' when ",
+    is_suppressed!(),
+    " then 'suppressed' else '' end as reason
+           from member m where m.id > $2 and m.id <= $3 and {where}) q
+     where $1 = $1 and $6 = $6 group by 1, 2, 3, 4"
+);
+const INSERT: &str = concat!(
+    "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms)
+     select $1, q.id, q.id, q.provider_id, q.addr_key, q.variant, case q.held when 1 then 'held' else 'queued' end,
+            case q.held when 1 then null else $6 end
+     from (select m.id, m.provider_id, m.addr_key, ",
+    drawn!(),
+    "
+           from member m where m.id > $2 and m.id <= $3 and {where} and ",
+    consents!(),
+    " and not ",
+    is_suppressed!(),
+    ") q
+     where true order by q.id on conflict do nothing"
+);
+
+/// The highest member id there is: what a freeze walks up to.
+pub async fn last_member(conn: Conn<'_>) -> Result<i64, StoreError> {
+    const SQL: &str = "select coalesce(max(id), 0) from member";
+    on!(conn, "find the last member", c => sqlx::query_scalar(SQL).fetch_one(&mut *c).await)
+}
+
+/// The freeze of one run.
+pub struct Freeze {
+    run_id: i64,
+    audience: Where,
+    /// All leading binds; the range is put in by chunk.
+    binds: Vec<Bind>,
+}
+
+/// Members of one chunk that share variant, holdout, reason and provider.
+type Group = (i64, i64, String, i64, i64);
+
+impl Freeze {
+    /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects.
+    pub fn new(run: &Run, now_ms: i64, audience: Where) -> Freeze {
+        let draws = run.doc.draws(run.seed);
+        let topic = if run.doc.class == MailClass::Marketing { run.doc.topic.clone() } else { String::new() };
+        let due_at_ms = run.scheduled_for_ms.max(now_ms);
+        let mut binds = vec![
+            Bind::Int(run.id),
+            Bind::Int(0),
+            Bind::Int(0),
+            Bind::Text(topic),
+            Bind::Int(now_ms),
+            Bind::Int(due_at_ms),
+        ];
+        let (variant, holdout) = (draws.variant, draws.holdout);
+        binds.extend([variant.a, variant.b, holdout.a, holdout.b, draws.holdout_below].map(Bind::Int));
+        let bounds = draws.variant_below.iter().copied().chain(std::iter::repeat(i64::MAX));
+        binds.extend(bounds.take(VARIANTS_MAX - 1).map(Bind::Int));
+        Freeze { run_id: run.id, audience, binds }
+    }
+
+    /// Inserts the members with ids in `(from, to]`, counts them and those left out, notes their lanes.
+    ///
+    /// # Crash
+    /// Part of the caller's transaction, which also moves the run's cursor. Repeated, it inserts nothing.
+    pub async fn insert(&self, mut conn: Conn<'_>, from: i64, to: i64) -> Result<u64, StoreError> {
+        let mut binds = self.binds.clone();
+        binds[1] = Bind::Int(from);
+        binds[2] = Bind::Int(to);
+        let groups: Vec<Group> = self.audience.fill(COUNT, &binds).rows(conn.again()).await?;
+        if groups.is_empty() {
+            return Ok(0);
+        }
+        let inserted = self.audience.fill(INSERT, &binds).execute(conn.again()).await?;
+        let (mut deltas, mut excluded, mut lanes, mut counted) =
+            (Deltas::default(), Rows::default(), Rows::default(), 0);
+        for (variant, held, reason, provider_id, n) in &groups {
+            if reason.is_empty() {
+                let state = if *held == 1 { MessageState::Held } else { MessageState::Queued };
+                deltas.add(self.run_id, *variant, state, None, *n);
+                lanes.push(&(provider_id,));
+                counted += *n as u64;
+            } else {
+                excluded.push(&(reason, n));
+            }
+        }
+        if inserted != counted {
+            return Err(StoreError::Inconsistent {
+                what: format!(
+                    "run {}: {counted} members of ids {from} to {to} were to be frozen, {inserted} were",
+                    self.run_id
+                ),
+            });
+        }
+        deltas.write(conn.again(), 0).await?;
+        self.note(conn, excluded, lanes).await?;
+        Ok(inserted)
+    }
+
+    async fn note(&self, mut conn: Conn<'_>, excluded: Rows, lanes: Rows) -> Result<(), StoreError> {
+        const EXCLUDED: Pair = bulk!(
+            "insert into run_excluded (run_id, reason, n)
+             select $1, r.reason, cast(sum(r.n) as bigint) from (
+               select cast(value ->> 0 as text) as reason, cast(value ->> 1 as bigint) as n from",
+            "$2",
+            ") r
+             where true group by r.reason
+             on conflict (run_id, reason) do update set n = run_excluded.n + excluded.n"
+        );
+        const LANES: Pair = bulk!(
+            "insert into run_lane (run_id, provider_id) select distinct $1, cast(value ->> 0 as bigint) from",
+            "$2",
+            "where true on conflict do nothing"
+        );
+        for (sql, rows) in [(&EXCLUDED, excluded), (&LANES, lanes)] {
+            if !rows.is_empty() {
+                let (sql, rows) = (conn.pick(sql), rows.json());
+                on!(conn.again(), "note a freeze's lanes and exclusions", c => sqlx::query(sql)
+                    .bind(self.run_id).bind(&rows).execute(&mut *c).await.map(|_| ()))?;
+            }
+        }
+        Ok(())
+    }
+}
