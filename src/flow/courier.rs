@@ -289,7 +289,9 @@ impl Courier {
             None if matches!(failure.kind, Kind::Unfit(_)) => Outcome::Failed { why: "unfit" },
             None => Outcome::Released { due_at_ms: now_ms },
         };
-        self.note(&failure, now_ms);
+        if !matches!(failure.kind, Kind::Unfit(_)) {
+            self.note(&failure, now_ms);
+        }
         settle(job, outcome, now_ms, Some(self.trouble(&failure)))
     }
 

@@ -155,8 +155,8 @@ fn unknown(name: &str) -> Failure {
 
 async fn progress(session: &Session, name: &str) -> Result<Progress, Failure> {
     let mut reader = session.db.reader().await?;
-    let facts = crate::store::report::run_named(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
-    Ok(report::progress(reader.conn(), facts).await?)
+    let run = run::by_campaign(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
+    Ok(report::progress(reader.conn(), &run).await?)
 }
 
 fn in_state(progress: &Progress, state: MessageState) -> i64 {
@@ -177,8 +177,8 @@ fn line(progress: &Progress) -> String {
 
 async fn list(session: &Session) -> Result<Exit, Failure> {
     let mut reader = session.db.reader().await?;
-    for facts in crate::store::report::runs(reader.conn(), LISTED_MAX).await? {
-        let progress = report::progress(reader.conn(), facts).await?;
+    for run in run::list(reader.conn(), LISTED_MAX).await? {
+        let progress = report::progress(reader.conn(), &run).await?;
         session.show(&progress, line(&progress))?;
     }
     Ok(Exit::Done)
@@ -205,7 +205,7 @@ async fn wait_for(session: &Session, name: &str, timeout_ms: Option<i64>) -> Res
     loop {
         let progress = progress(session, name).await?;
         bar.at(&progress);
-        let state: RunState = progress.state.parse()?;
+        let state = progress.state;
         if state.is_over() {
             bar.finish();
             session.show(&progress, line(&progress))?;
@@ -314,8 +314,8 @@ async fn retry(session: &Session, name: &str, in_doubt: bool) -> Result<Exit, Fa
 
 async fn full_report(session: &Session, name: &str) -> Result<Exit, Failure> {
     let mut reader = session.db.reader().await?;
-    let facts = crate::store::report::run_named(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
-    let report = report::report(reader.conn(), facts).await?;
+    let run = run::by_campaign(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
+    let report = report::report(reader.conn(), &run).await?;
     let words = super::progress::words(&report, line(&report.progress));
     session.show(&report, words)?;
     Ok(Exit::Done)

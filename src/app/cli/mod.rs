@@ -26,11 +26,11 @@ pub mod import;
 pub mod member;
 pub mod message;
 pub mod migrate;
+mod progress;
 pub mod render_trial;
 pub mod segment;
-pub mod template;
-mod progress;
 pub mod serve;
+pub mod template;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
