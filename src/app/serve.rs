@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::{Failure, Session};
 use super::config::Config;
-use super::library::Shelf;
+use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
 use super::routes;
@@ -23,16 +23,21 @@ use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
 use crate::base::token::Keyring;
+use crate::domain::address::AddrSecret;
+use crate::domain::tagging::Rules;
 use crate::domain::touch::Agents;
 use crate::flow::courier::{Courier, Desk};
 use crate::flow::dispatch::Dispatch;
 use crate::flow::handover::{Health, Jobs, RouteLink};
 use crate::flow::plan::Terms;
 use crate::flow::track;
+use crate::flow::web_version::WebVersions;
 use crate::queue::{Turns, recover};
 use crate::smtp::TlsConfigs;
-use crate::store::{Db, Lane, StoreError, daemon};
+use crate::smtp::mailbox::Mailbox;
+use crate::store::{Db, Lane, StoreError, daemon, setting};
 use crate::web::Pages;
+use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
 use crate::web::public::{self, PublicState};
 
@@ -86,6 +91,13 @@ struct Base {
     late: CancellationToken,
 }
 
+/// What the admin pages know besides the database.
+struct Known {
+    secret: AddrSecret,
+    rules: Arc<Rules>,
+    mailbox: Option<Arc<Mailbox>>,
+}
+
 impl Daemon {
     /// Starts everything and returns when every listener listens.
     ///
@@ -114,7 +126,7 @@ impl Daemon {
             soft: CancellationToken::new(),
             late: CancellationToken::new(),
         };
-        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url);
+        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone());
         let (mut crew, mut writers) = (Crew::default(), Crew::default());
         let mailbox = match config.routes.is_empty() {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
@@ -124,8 +136,13 @@ impl Daemon {
         let turns = base.turns(&mut writers);
         base.send(&mut crew, links, &shelf, turns);
         base.watch(&mut writers, lock.is_none());
-        base.learn(&mut crew)?;
-        base.listen(&mut crew, &mut writers, http, admin);
+        let rules = Arc::new(tag_rules(&config)?);
+        base.learn(&mut crew, rules.clone());
+        let mut tx = base.db.begin(Lane::Bulk).await?;
+        let secret = setting::addr_secret(tx.conn(), &base.world).await?;
+        tx.commit().await?;
+        let known = Known { secret, rules, mailbox: mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone()) };
+        base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
             ready: true,
             http: format!("http://{http_addr}"),
@@ -290,15 +307,14 @@ impl Base {
         crew.spawn("watch", async move { repeat("watch", late, beat, &mut watch).await });
     }
 
-    fn learn(&self, crew: &mut Crew) -> Result<(), Failure> {
-        let rules = tag_rules(&self.config)?;
+    fn learn(&self, crew: &mut Crew, rules: Arc<Rules>) {
         let mut learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
         let soft = self.soft.clone();
         crew.spawn("learn", async move { repeat("learn", soft, LEARN_IDLE, &mut learn).await });
-        Ok(())
     }
 
-    fn listen(&self, crew: &mut Crew, writers: &mut Crew, http: TcpListener, _admin: TcpListener) {
+    /// The two listeners. They serve while others drain: a page that is asked for is answered to the end.
+    fn listen(&self, writers: &mut Crew, [http, admin]: [TcpListener; 2], public_url: &str, known: Known) {
         let (tracker, writer) = track::tracker(self.db.clone(), self.metrics.clone());
         writers.spawn("tracker", writer.run());
         let state = PublicState {
@@ -309,10 +325,28 @@ impl Base {
             metrics: self.metrics.clone(),
             pages: Pages::new(),
             agents: Agents::default(),
+            web_versions: WebVersions::new(
+                self.db.clone(),
+                self.keyring.clone(),
+                self.config.senders.iter().map(render_sender).collect(),
+                public_url.to_owned(),
+            ),
             proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
             bounds: Default::default(),
         };
-        crew.spawn("http", public::serve(http, state, self.soft.clone()));
+        writers.spawn("http", public::serve(http, state, self.late.clone()));
+        let state = AdminState {
+            db: self.db.clone(),
+            world: self.world.clone(),
+            metrics: self.metrics.clone(),
+            pages: Pages::new(),
+            secret: known.secret,
+            rules: known.rules,
+            mailbox: known.mailbox,
+            draining: self.soft.clone(),
+            hosts: Vec::new(),
+        };
+        writers.spawn("admin", admin::serve(admin, state, self.late.clone()));
     }
 }
 

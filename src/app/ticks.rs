@@ -38,7 +38,7 @@ impl Worker for Plan {
 pub struct Learn {
     pub db: Db,
     pub world: World,
-    pub rules: Rules,
+    pub rules: std::sync::Arc<Rules>,
     pub metrics: Metrics,
 }
 
