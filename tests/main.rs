@@ -9,6 +9,8 @@ mod check;
 mod command_line;
 mod config_file;
 mod import;
+mod import_crash;
+mod import_fuzz;
 mod learn;
 mod mailbox;
 mod member_day;
