@@ -125,6 +125,7 @@ fn the_starter_mail_is_whole_in_three_languages() {
         for part in [&page.html, &page.text] {
             assert!(part.contains(hello) && part.contains(money) && part.contains(points), "{lang}: {part}");
             assert!(part.contains("https://t.aurelle.example/u/") && part.contains("12 Orchard Lane"));
+            assert!(!part.contains("/demo/"), "a link is not tracked: {part}");
             assert!(!part.contains(['\u{2}', '\u{3}']) && !part.contains("{{") && !part.contains("{%"));
         }
         assert_eq!(page.shown.products.len(), 6);

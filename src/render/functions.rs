@@ -219,8 +219,8 @@ fn now_local(desk: &mut Desk, _: Kwargs) -> TeraResult<Value> {
     Ok(Value::from(now.strftime("%Y-%m-%dT%H:%M:%S").to_string()))
 }
 
-/// The profile as the template's `member`.
-pub fn member_value(member: &Member) -> Value {
+/// The profile as the template's `member`, with the balance that is to be shown.
+pub fn member_value(member: &Member, balance: i64) -> Value {
     let text = |text: &Option<String>| plain(text.as_deref().unwrap_or_default());
     let name = match (&member.first_name, &member.last_name) {
         (Some(first), Some(last)) => plain(&format!("{first} {last}")),
@@ -237,7 +237,7 @@ pub fn member_value(member: &Member) -> Value {
     put("locale", plain(&member.locale));
     put("zone", plain(&member.zone));
     put("market", plain(&member.market));
-    put("points", Value::from(member.points));
+    put("points", Value::from(balance));
     put("orders", Value::from(member.orders));
     put("revenue", Value::from(member.revenue_minor));
     put("last_order_at", member.last_order_at_ms.map_or_else(Value::none, Value::from));

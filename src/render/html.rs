@@ -172,13 +172,15 @@ pub fn rfind_ignore_case(text: &str, what: &str) -> Option<usize> {
     text.windows(what.len().max(1)).rposition(|window| window.eq_ignore_ascii_case(what))
 }
 
-/// Every http(s) URL in a text part, with whether it holds a Tera tag.
+/// Every http(s) URL in a text part, with whether it holds a Tera tag. `{{ public_url }}` starts one as well.
 pub fn text_urls(text: &str) -> Vec<(Range<usize>, bool)> {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(next) = text[at..].find("http").map(|next| at + next) {
+    const OWN: &str = "{{ public_url }}";
+    let start = |rest: &str| [rest.find("http"), rest.find(OWN)].into_iter().flatten().min();
+    while let Some(next) = start(&text[at..]).map(|next| at + next) {
         let rest = &text[next..];
-        if !rest.starts_with("http://") && !rest.starts_with("https://") {
+        if !["http://", "https://", OWN].iter().any(|start| rest.starts_with(start)) {
             at = next + 4;
             continue;
         }

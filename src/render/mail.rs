@@ -192,7 +192,7 @@ impl Job<'_> {
             Timestamp::from_millisecond(self.now_ms).unwrap_or_default().to_zoned(zone).date()
         };
         let context = &mut press.context;
-        context.insert_value("member", member_value(member));
+        context.insert_value("member", member_value(member, balance));
         context.insert_value("attr", attributes_value(member));
         context.insert_value("points", Value::from(balance));
         context.insert_value("locale", Value::from(ready.locale.as_str()));
