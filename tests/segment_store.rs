@@ -179,3 +179,29 @@ async fn sqlite_answers_every_leaf_by_an_index_of_the_member() {
         assert!(scans == 0 && plan.iter().any(|step| step == index), "{text} is answered by\n{plan:#?}");
     }
 }
+
+both_dbs! {
+    async fn the_largest_segments_still_run(test) {
+        members(&test.db, 3).await;
+        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
+        run(tx.conn(), "insert into event_name (name) values ('Product Viewed'), ('Order Completed')").await;
+        let many = |leaf: &str, n: usize, by: &str| vec![leaf; n].join(by);
+        let deep = format!("{} points = 1", "not ".repeat(38));
+        let half = many("viewed(last: 7d, not_bought: true)", 155, " or ");
+        save(tx.conn(), "half", &parse(&half).unwrap(), 1).await.unwrap();
+        for (text, wanted) in [
+            (many("not viewed(last: 7d, brand: \"b\")", 120, " and "), 3),
+            (many("viewed(last: 7d)", 245, " and "), 0),
+            (many("points = 1", 160, " or "), 1),
+            (format!("points in [{}]", many("1", 490, ", ")), 1),
+            (many("in_segment(\"half\")", 5, " or "), 0),
+            (format!("points{} > 0", many(" * points", 8, "")), 2),
+            (deep, 1),
+        ] {
+            let resolved = resolve(tx.conn(), &parse(&text).unwrap()).await.unwrap();
+            assert_eq!(count(tx.conn(), &resolved, NOW_MS).await.unwrap(), wanted, "{}", &text[..60.min(text.len())]);
+        }
+        let error = resolve(tx.conn(), &parse(&many("in_segment(\"half\")", 6, " and ")).unwrap()).await;
+        assert_eq!(error.unwrap_err().to_string(), "with the segments it names it has more than 800 parts");
+    }
+}

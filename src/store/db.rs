@@ -123,7 +123,11 @@ impl Db {
             return Err(StoreError::Url { url: mask_password(url) });
         }
         let failed = |source| StoreError::Open { url: mask_password(url), source };
-        let connect = PgConnectOptions::from_str(url).map_err(failed)?.statement_cache_capacity(STATEMENTS_MAX);
+        // Compiling the expressions of a long segment to machine code takes minutes, running them milliseconds.
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(failed)?
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .options([("jit", "off")]);
         let connections = if options.postgres_connections == 0 { 10 } else { options.postgres_connections };
         let pool = PgPoolOptions::new()
             .max_connections(connections)

@@ -52,8 +52,10 @@ impl Where {
 /// The predicate of `resolved` at `now_ms`, its placeholders counted from `first`.
 pub fn compile(conn: &Conn<'_>, resolved: &Resolved, now_ms: i64, first: usize) -> Where {
     let mut compiler = Compiler::new(conn, resolved, now_ms, first);
-    let condition = compiler.condition(&resolved.segment);
-    Where { sql: format!("m.status = 'live' and ({})", condition.sql), binds: compiler.binds, first }
+    let condition = compiler.condition(&resolved.segment).sql;
+    let fenced = !conn.is_sqlite() && condition.matches("exists (").count() > JOINS_MAX;
+    let fence = if fenced { " is true" } else { "" };
+    Where { sql: format!("m.status = 'live' and ({condition}){fence}"), binds: compiler.binds, first }
 }
 
 /// The question whether `leaf`, one condition of `resolved`, holds for a member, and what value it looks at. Its row is
@@ -90,6 +92,10 @@ pub(super) enum Shown {
     Text,
     Score(Tag),
 }
+
+/// PostgreSQL turns every `exists` that must hold into a join, and plans the order of joins at a cost that grows with
+/// their factorial: 245 of them took more than a minute. Above so many, `is true` around the condition keeps them subqueries.
+const JOINS_MAX: usize = 6;
 
 /// A piece of SQL, and whether it is never null.
 struct Sql {
