@@ -96,6 +96,7 @@ fn every_mistake_has_its_own_words() {
         ("market = \"x", "1:10", "never closed"),
         ("points in 5", "1:11", "a list in brackets"),
         ("points in [\"a\"]", "1:12", "does not compare"),
+        ("consent(\"Offers\")", "1:9", "lower-case letters"),
         ("consent(\"offers\") = true", "1:1", "is a condition by itself"),
         ("points()", "1:1", "is a field, not a function"),
         ("reachable", "1:1", "is a function"),

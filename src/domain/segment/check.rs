@@ -7,6 +7,7 @@ use super::error::Fault;
 use super::parse::{Argument, Node, Raw};
 use super::vocabulary::{unknown_argument, unknown_field, unknown_function};
 use super::{NUMBER_MAX, OPERATORS_MAX};
+use crate::domain::consent::is_topic;
 use crate::domain::event;
 
 type Checked<T> = Result<T, Fault>;
@@ -284,7 +285,7 @@ fn condition_call(raw: &Raw, name: &str, given: &[Argument]) -> Checked<Option<S
     let mut arguments = Arguments::new(raw, name, given);
     let condition = match name {
         "has_tag" => Segment::HasTag(arguments.text("the tag's key")?),
-        "consent" => Segment::Consent(arguments.text("the topic")?),
+        "consent" => Segment::Consent(arguments.topic()?),
         "in_segment" => Segment::InSegment(arguments.text("the segment's name")?),
         "reachable" => Segment::Reachable,
         "suppressed" => Segment::Suppressed,
@@ -359,6 +360,15 @@ impl<'r> Arguments<'r> {
             }
             _ => Err(self.fault(format!("`{}` needs {what} first, as a text in double quotes", self.function))),
         }
+    }
+
+    fn topic(&mut self) -> Checked<String> {
+        let place = self.left.first().map_or(self.raw.span.clone(), |argument| argument.value.span.clone());
+        let topic = self.text("the topic")?;
+        if is_topic(&topic) {
+            return Ok(topic);
+        }
+        Err(Fault::new(place, "a topic's name has only lower-case letters a to z, digits, `-` and `_`"))
     }
 
     fn named(&mut self, name: &'static str) -> Option<&'r Raw> {
