@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indicia::app::config::Config;
+use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
@@ -60,4 +61,19 @@ fn it_names_every_key_and_no_other() {
     let asked: BTreeSet<String> =
         known.into_iter().filter(|key| key.contains('.') && !tables.contains(&key.as_str())).collect();
     assert_eq!(written, asked);
+}
+
+proptest! {
+    /// Whatever is written is answered with faults, never with a panic, and never without a fix.
+    #[test]
+    fn whatever_is_written_is_answered(line in 0usize..200, text in "[\\PC\n\"'\\[\\]={}#]{0,40}", value in "\\PC{0,12}") {
+        let mut lines: Vec<String> = switched_on(true).lines().map(str::to_owned).collect();
+        let at = line % lines.len();
+        lines[at] = text;
+        let env = [("INDICIA__ROUTE__0__CONNECTIONS".to_owned(), value.clone()), ("INDICIA__QUEUE__BEAT".to_owned(), value)];
+        if let Err(faults) = Config::parse(&lines.join("\n"), None, PathBuf::from("/"), &env) {
+            prop_assert!(!faults.list.is_empty());
+            prop_assert!(faults.list.iter().all(|fault| !fault.what.is_empty() && !fault.fix.is_empty()));
+        }
+    }
 }

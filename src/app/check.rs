@@ -211,6 +211,9 @@ async fn greet(config: &Config, route: &Route, tls: &TlsConfigs, reach: bool, pa
         Ok(wire) => wire,
         Err(error) => return part.fault(&route.name, error, "mend the file, or what the key names"),
     };
+    if let Some(file) = route.password_file.as_deref().filter(|file| keys::is_exposed(file)) {
+        part.warn(&route.name, format!("{} can be read by others on this machine", file.display()), "chmod 600 it");
+    }
     let is_local = super::config::is_loopback(&route.host);
     if !is_local && !wire.hello_name.contains('.') {
         let what = format!("EHLO would say {:?}, which many servers refuse", wire.hello_name);

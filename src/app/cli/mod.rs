@@ -11,7 +11,7 @@
 //!
 //!    pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> { … }
 //!    ```
-//! 2. Add `pub mod NAME;` and a line to [`commands!`]: `Name => name,`, with `#[command(subcommand)]` above it when
+//! 2. Add `pub mod NAME;` and a line to `commands!` below: `Name => name,`, with `#[command(subcommand)]` above it when
 //!    `Command` is an enum of verbs.
 //!
 //! Answers go to stdout through [`Session::show`], as JSON with `--json`; everything else goes to stderr. Exit codes

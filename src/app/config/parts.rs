@@ -45,7 +45,12 @@ impl Database {
                 s.fault("url", "names no file", "write sqlite://data/indicia.db");
                 url
             }
-            Some(path) => format!("sqlite://{}", s.resolve(path).display()),
+            Some(path) => {
+                if path.contains('?') {
+                    s.fault("url", "has options after a ?, which SQLite files take none of", "write the path alone");
+                }
+                format!("sqlite://{}", s.resolve(path).display())
+            }
             None => url,
         };
         let database = Database {
