@@ -63,6 +63,7 @@ impl Admin {
             mailbox: Some(Arc::new(mailbox)),
             draining: draining.clone(),
             hosts: vec!["desk.lan".into()],
+            extra: Default::default(),
         };
         tokio::spawn(admin::serve(listener, state, CancellationToken::new()));
         Admin { test, address, draining }

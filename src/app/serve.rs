@@ -96,17 +96,18 @@ struct Known {
     secret: AddrSecret,
     rules: Arc<Rules>,
     mailbox: Option<Arc<Mailbox>>,
+    extra: axum::Router,
 }
 
 impl Daemon {
-    /// Starts everything and returns when every listener listens.
+    /// Starts everything and returns when every listener listens. `extra` pages are served beside the admin ones.
     ///
     /// # Errors
     /// Whatever cannot be had: the lock, a key, a listener, a password file.
     ///
     /// # Crash
     /// A daemon that dies in here has an epoch that owns nothing.
-    pub async fn start(session: &Session) -> Result<Daemon, Failure> {
+    pub async fn start(session: &Session, extra: axum::Router) -> Result<Daemon, Failure> {
         let config = session.config.clone();
         let lock = session.db.sqlite_path().map(StateLock::take).transpose()?;
         let keyring = Arc::new(session.keyring()?);
@@ -141,7 +142,7 @@ impl Daemon {
         let mut tx = base.db.begin(Lane::Bulk).await?;
         let secret = setting::addr_secret(tx.conn(), &base.world).await?;
         tx.commit().await?;
-        let known = Known { secret, rules, mailbox: mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone()) };
+        let known = Known { secret, rules, mailbox: mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone()), extra };
         base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
             ready: true,
@@ -345,6 +346,7 @@ impl Base {
             mailbox: known.mailbox,
             draining: self.soft.clone(),
             hosts: Vec::new(),
+            extra: known.extra,
         };
         writers.spawn("admin", admin::serve(admin, state, self.late.clone()));
     }

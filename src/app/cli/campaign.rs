@@ -197,8 +197,25 @@ async fn show(session: &Session, name: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Shows a campaign's progress until it is over.
+///
+/// # Errors
+/// When nobody works on it.
+pub async fn watch(session: &Session, name: &str) -> Result<(), Failure> {
+    let progress = until_over(session, name, None).await?;
+    session.say(line(&progress));
+    Ok(())
+}
+
 /// Waits until a campaign is over, showing its progress; exit 3 when some of it failed or is in doubt.
 async fn wait_for(session: &Session, name: &str, timeout_ms: Option<i64>) -> Result<Exit, Failure> {
+    let progress = until_over(session, name, timeout_ms).await?;
+    session.show(&progress, line(&progress))?;
+    let short = in_state(&progress, MessageState::Failed) + in_state(&progress, MessageState::InDoubt) > 0;
+    Ok(if short { Exit::Partly } else { Exit::Done })
+}
+
+async fn until_over(session: &Session, name: &str, timeout_ms: Option<i64>) -> Result<Progress, Failure> {
     let bar = super::progress::bar(session);
     let began_ms = session.now_ms();
     let mut alone_since_ms = None;
@@ -208,9 +225,7 @@ async fn wait_for(session: &Session, name: &str, timeout_ms: Option<i64>) -> Res
         let state = progress.state;
         if state.is_over() {
             bar.finish();
-            session.show(&progress, line(&progress))?;
-            let short = in_state(&progress, MessageState::Failed) + in_state(&progress, MessageState::InDoubt) > 0;
-            return Ok(if short { Exit::Partly } else { Exit::Done });
+            return Ok(progress);
         }
         let now_ms = session.now_ms();
         if timeout_ms.is_some_and(|timeout| now_ms - began_ms > timeout) {

@@ -22,6 +22,7 @@ mod session;
 
 pub mod campaign;
 pub mod check;
+pub mod demo;
 pub mod import;
 pub mod member;
 pub mod message;
@@ -87,6 +88,7 @@ commands! {
     }
     alone {
         Check => check,
+        Demo => demo,
         Migrate => migrate,
         RenderTrial => render_trial,
         Serve => serve,
@@ -134,10 +136,13 @@ impl Global {
     /// # Errors
     /// Every fault of it.
     pub fn load_every_fault(&self) -> Result<Config, Faults> {
-        // What is no UTF-8 can be no variable of ours.
+        Config::load(self.config.as_deref(), &Global::environment())
+    }
+
+    /// The environment's variables; what is no UTF-8 can be no variable of ours.
+    pub fn environment() -> Vec<(String, String)> {
         let pair = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let env: Vec<(String, String)> = std::env::vars_os().filter_map(pair).collect();
-        Config::load(self.config.as_deref(), &env)
+        std::env::vars_os().filter_map(pair).collect()
     }
 
     /// Starts logging as the options and the configuration say. `quiet` replaces the configured level for commands

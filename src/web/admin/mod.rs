@@ -46,6 +46,8 @@ pub struct AdminState {
     pub draining: CancellationToken,
     /// Names besides loopback under which a browser may ask for these pages.
     pub hosts: Vec<String>,
+    /// Pages of whoever runs the daemon: the sample shop of a demonstration.
+    pub extra: Router,
 }
 
 /// Serves until `shutdown`.
@@ -56,7 +58,8 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
     }
 }
 
-fn router(state: AdminState) -> Router {
+fn router(mut state: AdminState) -> Router {
+    let extra = std::mem::take(&mut state.extra);
     let state = Arc::new(state);
     let api = Router::new()
         .route("/campaigns", get(api::campaigns))
@@ -93,4 +96,5 @@ fn router(state: AdminState) -> Router {
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .with_state(state)
+        .merge(extra)
 }
