@@ -8,6 +8,7 @@ use hyper::header::ACCEPT_LANGUAGE;
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera, Value};
 
+use crate::domain::money::exponent;
 use crate::text_enum;
 
 #[derive(rust_embed::RustEmbed)]
@@ -101,10 +102,24 @@ fn register_filters(tera: &mut Tera) {
         let at = ms.as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         at.map_or_else(|| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
     });
+    tera.register_filter("money", |minor: i64, kwargs: Kwargs, _: &State| {
+        kwargs.must_get::<&str>("currency").map(|currency| amount(minor, currency))
+    });
     tera.register_filter("spoken", |word: &str, _: Kwargs, _: &State| word.replace('_', " "));
     tera.register_filter("path_segment", |text: &str, _: Kwargs, _: &State| {
         form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
     });
+}
+
+/// `12.50 EUR`, by the currency's own decimals.
+fn amount(minor: i64, currency: &str) -> String {
+    let decimals = exponent(currency).unwrap_or(2);
+    let unit = 10_i64.pow(decimals);
+    let (whole, rest) = (grouped(minor / unit), minor.abs() % unit);
+    match decimals {
+        0 => format!("{whole} {currency}"),
+        _ => format!("{whole}.{rest:0width$} {currency}", width = decimals as usize),
+    }
 }
 
 /// `1 234 567`, with thin spaces that do not break.
