@@ -37,6 +37,8 @@ function localise(root) {
   for (const time of root.querySelectorAll("time[data-ms]")) {
     const at = new Date(Number(time.dataset.ms));
     time.title = at.toISOString();
-    time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+    const [hour, minute, second] = ["numeric", "2-digit", "2-digit"];
+    time.textContent = at.toLocaleString(undefined, { year, month: "short", day: "numeric", hour, minute, second });
   }
 }
