@@ -8,6 +8,7 @@ mod bad_template;
 mod check;
 mod command_line;
 mod config_file;
+mod daemon_life;
 mod import;
 mod import_crash;
 mod import_fuzz;
