@@ -1,6 +1,7 @@
 //! From a source to something that renders: checked, its links numbered, parsed once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tera::{ErrorKind, Tera};
@@ -10,10 +11,11 @@ use crate::domain::template::{Link, Part, Source, chain};
 use super::bounds::LINKS_MAX;
 use super::desk::{DeskRef, Press};
 use super::fault::{Fault, place};
-use super::html::{find_ignore_case, hrefs, rfind_ignore_case, text_urls};
+use super::html::{find_ignore_case, hrefs, rfind_ignore_case, tera_len, text_urls};
 use super::links::{Patch, Slots, apply, back, host, mark, unescape};
 use super::lint::lint;
 use super::numbers::Lang;
+use super::tokens::{Word, tags};
 use super::{filters, functions, texts};
 
 /// One version of a template, all its locales, ready to render on any number of threads at once.
@@ -207,13 +209,15 @@ fn ready(source: &Source, part: &Part, slots: &mut Slots, warnings: &mut Vec<Fau
         File::new(name, format!("{locale}.toml"), source.to_owned(), from, positional(source))
     };
     let html_path = part.file(&source.default_locale, "html");
-    let html = html_patches(&part.html, &html_path, slots, warnings);
+    let mut html = html_patches(&part.html, &html_path, slots, warnings);
+    inlined(&part.html, &part.texts, true, &mut html);
     let (text, text_path) = if part.text.is_empty() {
         (super::text::from_html(&part.html), html_path.clone())
     } else {
         (part.text.clone(), part.file(&source.default_locale, "txt"))
     };
-    let text_patches = text_patches(source, &text, lang, slots);
+    let mut text_patches = text_patches(source, &text, lang, slots);
+    inlined(&text, &part.texts, false, &mut text_patches);
     let files = [
         line(&names.subject, &part.subject, "subject"),
         line(&names.preheader, &part.preheader, "preheader"),
@@ -301,12 +305,33 @@ fn text_patches(source: &Source, text: &str, lang: Lang, slots: &mut Slots) -> V
     patches
 }
 
+/// A bare `{{ t("hello") }}` becomes its text, so that no mail looks it up again.
+fn inlined(source: &str, texts: &BTreeMap<String, String>, html: bool, patches: &mut Vec<Patch>) {
+    for tag in tags(source) {
+        let key = match tag.words[..] {
+            [(Word::Name("t"), _), (Word::Sign('('), _), (Word::Text(key), _), (Word::Sign(')'), _)] => key,
+            _ => continue,
+        };
+        let Some(text) = texts.get(key).filter(|text| !tag.statement && !text.contains(['{', '\u{2}'])) else {
+            continue;
+        };
+        let mut escaped = Vec::with_capacity(text.len());
+        let written = if html { tera::escape_html(text, &mut escaped) } else { escaped.write_all(text.as_bytes()) };
+        let len = tera_len(&source[tag.at..]).unwrap_or(0);
+        if let (Ok(()), Ok(with)) = (written, String::from_utf8(escaped)) {
+            let at = tag.at..tag.at + len;
+            patches.retain(|patch| patch.at.start <= at.start || patch.at.start >= at.end);
+            patches.push(Patch { at, with });
+        }
+    }
+}
+
 /// `t("hello")` becomes `t(key="hello")`: Tera's own functions take names only.
 fn positional(text: &str) -> Vec<Patch> {
     let mut patches = Vec::new();
     let mut at = 0;
     while let Some(open) = text[at..].find('{').map(|open| at + open) {
-        let Some(len) = super::html::tera_len(&text[open..]).filter(|_| !text[open..].starts_with("{#")) else {
+        let Some(len) = tera_len(&text[open..]).filter(|_| !text[open..].starts_with("{#")) else {
             at = open + 1;
             continue;
         };

@@ -34,6 +34,8 @@ pub struct Desk {
     pub replay: Option<Vec<(i64, String)>>,
     /// Product ids by number of their mark, and the codes of their reasons.
     pub products: Vec<u32>,
+    /// Their links, as far as they were made.
+    pub product_links: Vec<String>,
     pub shown: Vec<(i64, String)>,
     /// Destinations that `link()` was given.
     pub sealed: Vec<String>,

@@ -31,8 +31,8 @@ pub struct Marks<'m> {
     pub run: u32,
     pub message: i64,
     pub public_url: &'m str,
-    /// Product ids by number of a `P` mark.
-    pub products: &'m [u32],
+    /// Links to products by number of a `P` mark: a picture, a name and a button share one.
+    pub products: &'m [String],
     /// Destinations by number of an `S` mark.
     pub sealed: &'m [String],
     /// Where personalised links may lead.
@@ -92,11 +92,7 @@ impl Marks<'_> {
         let token = Token::of(self.run, self.message);
         match kind {
             b'L' => self.url("/c/", Use::Click, &Token { slot: number as u16, ..token }, out),
-            b'P' => {
-                let product = self.products.get(number).copied().unwrap_or(0);
-                let slot = PRODUCT_SLOT.saturating_add(number as u16);
-                self.url("/c/", Use::Click, &Token { slot, product, ..token }, out);
-            }
+            b'P' => out.extend_from_slice(self.products.get(number).map_or(&[], |link| link.as_bytes())),
             b'S' => match self.sealed.get(number) {
                 Some(url) => self.write_sealed(slot, url, out)?,
                 None => return Err(RenderError::Link { url: String::new(), why: "was not made by link()" }),
@@ -137,6 +133,12 @@ impl Marks<'_> {
         out.extend_from_slice(self.keyring.seal_link(&token, url).as_bytes());
         Ok(())
     }
+}
+
+/// The link to the product that a mail shows as its `number`th.
+pub fn product_link(keyring: &Keyring, public_url: &str, token: Token, number: usize, product: u32) -> String {
+    let slot = PRODUCT_SLOT.saturating_add(u16::try_from(number).unwrap_or(u16::MAX));
+    format!("{public_url}/c/{}", keyring.seal(Use::Click, &Token { slot, product, ..token }))
 }
 
 /// Kind and number of the mark that `text` starts with, and what follows it.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tera::{ErrorKind, Value};
 
-use crate::base::token::Keyring;
+use crate::base::token::{Keyring, Token};
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
 use crate::domain::recommend::History;
@@ -12,10 +12,10 @@ use crate::domain::shown::Shown;
 use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX};
 use super::compile::{Compiled, Ready};
 use super::compose::{Letter, compose};
-use super::desk::Press;
+use super::desk::{Desk, Press};
 use super::fault::Fault;
 use super::functions::{attributes_value, member_value};
-use super::links::Marks;
+use super::links::{Marks, product_link};
 use super::stationery::Stationery;
 
 /// Who a mail is for, and what is known of them.
@@ -174,6 +174,7 @@ impl Job<'_> {
         desk.taken.clear();
         desk.blocks.clear();
         desk.products.clear();
+        desk.product_links.clear();
         desk.shown.clear();
         desk.sealed.clear();
         desk.replay = self.replay.map(|shown| shown.products.clone());
@@ -223,13 +224,14 @@ impl Job<'_> {
         raw.clear();
         let done = tera.render_to(name, context, Bounded { out: raw, bytes_max: RAW_BYTES_MAX });
         done.map_err(|error| failed(press, ready, &error, part, RAW_BYTES_MAX))?;
-        let desk = press.desk.lock();
+        let mut desk = press.desk.lock();
+        self.link_products(&mut desk);
         let marks = Marks {
             keyring: self.keyring,
             run: self.stationery.run,
             message: self.recipient.message_id,
             public_url: &self.stationery.public_url,
-            products: &desk.products,
+            products: &desk.product_links,
             sealed: &desk.sealed,
             hosts: &self.compiled.hosts,
             html,
@@ -241,6 +243,15 @@ impl Job<'_> {
             return Err(RenderError::TooLong { part, bytes_max });
         }
         Ok(())
+    }
+
+    fn link_products(&self, desk: &mut Desk) {
+        let token = Token::of(self.stationery.run, self.recipient.message_id);
+        for number in desk.product_links.len()..desk.products.len() {
+            let product = desk.products[number];
+            let link = product_link(self.keyring, &self.stationery.public_url, token, number, product);
+            desk.product_links.push(link);
+        }
     }
 
     fn shown(&self, press: &Press, ready: &Ready) -> Shown {
