@@ -1,5 +1,6 @@
 //! What the tests stand on: databases, servers, sinks of their own.
 
+pub mod campaign;
 pub mod daemon;
 pub mod db;
 pub mod queue;
