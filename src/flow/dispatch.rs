@@ -15,8 +15,8 @@ use crate::queue::{Outcome, Settle, Turn, Turns};
 use crate::store::run::{self, Run};
 use crate::store::{Db, Lane, StoreError, consent, history, member, suppression};
 
-/// How long an empty lane sleeps at most, milliseconds.
-const LANE_SLEEP_MAX_MS: i64 = 30_000;
+/// How long an empty lane sleeps at most, milliseconds: what is on its way may come back to it at any moment.
+const LANE_SLEEP_MAX_MS: i64 = 500;
 /// How long a mark is believed before a lane is looked at from its head again, milliseconds.
 const MARK_MAX_MS: i64 = 60_000;
 /// Seconds of a slow rate that are claimed ahead.

@@ -1,0 +1,67 @@
+//! Two daemons on one PostgreSQL: they share the work and the rate, and one takes over what the other held when it died.
+
+use serde_json::Value;
+
+use crate::support::campaign::{Campaign, NAME, people, sections, write_providers};
+use crate::support::daemon::Home;
+use crate::support::db;
+use crate::support::sink::Sink;
+
+const CONNECTIONS: usize = 4;
+
+/// A campaign, and a second home on its database.
+async fn pair(sink: &Sink, members: usize, settings: &[(&str, &str)]) -> Option<(Campaign, Home)> {
+    let url = db::postgres_url().await?;
+    let home = || {
+        let mut home = Home::on_postgres(&url, &sections(sink));
+        for (key, value) in settings {
+            home.env(&format!("INDICIA__{key}"), value);
+        }
+        write_providers(&home);
+        home
+    };
+    Some((Campaign::at(home(), &people(members)), home()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_is_killed_and_the_other_finishes() {
+    const MEMBERS: usize = 1_000;
+    let sink = Sink::start().await;
+    let Some((campaign, other)) = pair(&sink, MEMBERS, &[]).await else { return };
+    let (staying, dying) = (campaign.home.start(), other.start());
+    campaign.start(Some(400.0));
+    campaign.until(|_| dying.log_text().contains("is sending") && staying.log_text().contains("is sending"));
+    sink.wait_for(MEMBERS / 3).await;
+    dying.kill();
+    let taken = sink.count();
+    let accounts = campaign.finished(&sink, &staying);
+    assert!(taken < MEMBERS, "the kill came too late to show anything");
+    assert!(accounts.n("in_doubt") <= CONNECTIONS, "{accounts:?}");
+    assert_eq!(accounts.n("sent") + accounts.n("in_doubt"), MEMBERS, "{accounts:?}");
+    assert_eq!(staying.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_together_keep_the_rate_of_the_route() {
+    const MEMBERS: usize = 600;
+    const RATE: usize = 100;
+    const WINDOW_MS: i64 = 2_000;
+    let sink = Sink::start().await;
+    let settings = [("ROUTE__0__PER_SECOND", "100.0")];
+    let Some((campaign, other)) = pair(&sink, MEMBERS, &settings).await else { return };
+    let daemons = [campaign.home.start(), other.start()];
+    campaign.start(None);
+    campaign.finished(&sink, &daemons[0]).all_sent(MEMBERS);
+    for daemon in &daemons {
+        assert!(daemon.log_text().contains("is sending"), "only one of them worked");
+    }
+    let list = campaign.home.done(&["message", "list", "--campaign", NAME, "--json"]).stdout;
+    let row = |line: &str| serde_json::from_str::<Value>(line).expect("a line is an object");
+    let mut sent: Vec<i64> = list.lines().map(|line| row(line)["sent_at_ms"].as_i64().expect("a time")).collect();
+    sent.sort_unstable();
+    let busiest = (0..sent.len()).map(|at| sent[at..].partition_point(|sent_at| *sent_at < sent[at] + WINDOW_MS)).max();
+    // Two seconds' worth, what a daemon may still hold of its last grant, and what was on its way. Two daemons that knew
+    // nothing of each other would reach 400.
+    let most = RATE * 3 + 2 * CONNECTIONS;
+    assert!(busiest.is_some_and(|busiest| busiest <= most), "{busiest:?} mails within {WINDOW_MS} ms, at most {most}");
+}
