@@ -19,7 +19,7 @@ async fn sending_stops_in_time_and_goes_on_when_there_is_room() {
     assert_eq!(daemon.stop(), 0);
     let used = std::fs::metadata(campaign.home.path().join("data/indicia.db")).expect("a database").len();
 
-    let most = used + 350_000;
+    let most = used + 250_000;
     campaign.home.env("INDICIA__DATABASE__SQLITE_BYTES_MAX", &most.to_string());
     sink.back().await;
     let daemon = campaign.home.start();
