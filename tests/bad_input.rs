@@ -57,7 +57,11 @@ async fn at_the_command_line() {
     home.write("open.csv", "email,first_name\n\"anna@x.example,Anna\nboris@x.example,Boris\n");
     let broken = home.run(&["import", "members", "open.csv", "--strict"]);
     assert_eq!(broken.code, 1, "{}", broken.stdout);
-    assert!(home.path().join("open.csv.rejected.csv").exists() || broken.stderr.contains("open.csv"), "{}", broken.stderr);
+    assert!(
+        home.path().join("open.csv.rejected.csv").exists() || broken.stderr.contains("open.csv"),
+        "{}",
+        broken.stderr
+    );
     home.write("nobody.csv", "naem,points\nAnna,5\n");
     refused(home, &["import", "members", "nobody.csv"], &["nobody.csv", "email", "naem"]);
     home.write("good.csv", "email,points\nanna@x.example,5\n");
@@ -65,11 +69,14 @@ async fn at_the_command_line() {
 
     home.write("templates/plain/en.html", "<p>{{ member.frist_name }}</p>");
     refused(home, &["template", "push", "templates"], &["en.html:1:", "frist_name"]);
-    let campaign_file = |segment: &str| {
-        format!("name = \"other\"\ntemplate = \"plain\"\nsegment = '{segment}'\nsender = \"offers\"\n")
-    };
+    let campaign_file =
+        |segment: &str| format!("name = \"other\"\ntemplate = \"plain\"\nsegment = '{segment}'\nsender = \"offers\"\n");
     home.write("typo.toml", &campaign_file("pionts >= 5"));
-    refused(home, &["campaign", "start", "typo.toml"], &["typo.toml", "pionts", "did you mean `points`", "nothing was started"]);
+    refused(
+        home,
+        &["campaign", "start", "typo.toml"],
+        &["typo.toml", "pionts", "did you mean `points`", "nothing was started"],
+    );
     home.write("three.toml", &campaign_file("points >=").replace("plain", "plane").replace("offers", "offres"));
     refused(home, &["campaign", "start", "three.toml"], &["3 fault(s)", "plane", "offres", "segment"]);
     refused(home, &["campaign", "start", "campaign.toml"], &["already"]);

@@ -105,7 +105,8 @@ impl Campaign {
     /// Starts the campaign, at `rate` mails per second where one is given.
     pub fn start(&self, rate: Option<f64>) {
         let rate = rate.map_or(String::new(), |rate| format!("rate = {rate:?}\n"));
-        let file = format!("name = \"{NAME}\"\ntemplate = \"plain\"\nsegment = 'email is set'\nsender = \"offers\"\n{rate}");
+        let file =
+            format!("name = \"{NAME}\"\ntemplate = \"plain\"\nsegment = 'email is set'\nsender = \"offers\"\n{rate}");
         self.home.write("campaign.toml", &file);
         self.home.done(&["campaign", "start", "campaign.toml"]);
     }
