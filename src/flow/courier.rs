@@ -48,6 +48,8 @@ pub struct Courier {
     link: Arc<RouteLink>,
     stop: CancellationToken,
     connection: Option<Connection>,
+    /// Whether the connection at hand has carried a mail.
+    is_kept: bool,
     pending: Option<Pending>,
 }
 
@@ -62,7 +64,7 @@ impl From<TurnError> for Ended {
 
 impl Courier {
     pub fn new(desk: Arc<Desk>, link: Arc<RouteLink>, stop: CancellationToken) -> Courier {
-        Courier { desk, link, stop, connection: None, pending: None }
+        Courier { desk, link, stop, connection: None, is_kept: false, pending: None }
     }
 
     /// Carries jobs until `stop`, then finishes the mail in hand, gives back what it has not armed, and quits.
@@ -199,6 +201,7 @@ impl Courier {
             let Some(mut connection) = self.connection.take() else { return Ok(()) };
             let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
             let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
+            self.is_kept = true;
             self.connection = Some(connection).filter(|connection| connection.is_clean() || next.is_some());
             owed = Some(self.outcome(&current.job, finished.reply));
             match (next, finished.next) {
@@ -228,6 +231,7 @@ impl Courier {
         }
         let mut route = self.link.route.clone();
         route.pipelining &= !self.link.health.in_lockstep(self.desk.world.now_ms());
+        self.is_kept = false;
         let mut connection = Connection::open(&route, &self.desk.tls).await?;
         let opened = connection.open_envelope(&envelope).await;
         self.connection = Some(connection);
@@ -322,7 +326,9 @@ impl Courier {
             let outcome = Outcome::Failed { why: "unfit" };
             return self.settle(settle(&ready.job, outcome, now_ms, Some(self.trouble(failure)))).await;
         }
-        let due_at_ms = self.note(failure, now_ms);
+        // A server may end a kept connection at any moment: only a new one that fails is a trouble of the route.
+        let is_ended = self.is_kept && failure.stage == Stage::Mail && !matches!(failure.kind, Kind::TimedOut);
+        let due_at_ms = if is_ended { now_ms } else { self.note(failure, now_ms) };
         self.settle(settle(&ready.job, Outcome::Released { due_at_ms }, now_ms, None)).await
     }
 
