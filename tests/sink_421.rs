@@ -28,5 +28,9 @@ async fn after_so_many_mails_on_one_connection() {
     campaign.start(None);
     campaign.finished(&sink, &daemon).all_sent(MEMBERS);
     assert!(sink.connections() >= (MEMBERS / 40) as u64);
-    assert!(!daemon.log_text().contains("route in trouble"), "a new connection is all it takes:\n{}", daemon.log_text());
+    assert!(
+        !daemon.log_text().contains("route in trouble"),
+        "a new connection is all it takes:\n{}",
+        daemon.log_text()
+    );
 }
