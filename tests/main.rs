@@ -16,6 +16,7 @@ mod import;
 mod import_crash;
 mod import_fuzz;
 mod kill;
+mod kill_unsubscribe;
 mod learn;
 mod mailbox;
 mod member_day;

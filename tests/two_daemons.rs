@@ -1,5 +1,6 @@
 //! Two daemons on one PostgreSQL: they share the work and the rate, and one takes over what the other held when it died.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::campaign::{Campaign, NAME, people, sections, write_providers};
@@ -24,21 +25,46 @@ async fn pair(sink: &Sink, members: usize, settings: &[(&str, &str)]) -> Option<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_is_killed_and_the_other_finishes() {
-    const MEMBERS: usize = 1_000;
+async fn each_is_killed_in_turn_and_the_other_takes_over() {
+    const MEMBERS: usize = 1_500;
+    const KILLS: usize = 5;
     let sink = Sink::start().await;
     let Some((campaign, other)) = pair(&sink, MEMBERS, &[]).await else { return };
-    let (staying, dying) = (campaign.home.start(), other.start());
+    let mut daemons = [campaign.home.start(), other.start()];
     campaign.start(Some(400.0));
-    campaign.until(|_| dying.log_text().contains("is sending") && staying.log_text().contains("is sending"));
-    sink.wait_for(MEMBERS / 3).await;
-    dying.kill();
-    let taken = sink.count();
-    let accounts = campaign.finished(&sink, &staying);
-    assert!(taken < MEMBERS, "the kill came too late to show anything");
+    for kill in 0..KILLS {
+        sink.wait_for(MEMBERS * (kill + 1) / (KILLS + 2)).await;
+        let [next, kept] = daemons;
+        next.kill();
+        // Whoever was killed longest ago dies last.
+        daemons = [kept, if kill % 2 == 0 { campaign.home.start() } else { other.start() }];
+    }
+    let accounts = campaign.finished(&sink, &daemons[0]);
+    assert!(accounts.n("in_doubt") <= CONNECTIONS * KILLS, "{accounts:?}");
+    assert_eq!(accounts.n("sent") + accounts.n("in_doubt"), MEMBERS, "{accounts:?}");
+    for daemon in daemons {
+        assert!(daemon.log_text().contains("is sending"), "only one of them worked");
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_only_frozen_does_no_harm_when_it_wakes() {
+    const MEMBERS: usize = 800;
+    let sink = Sink::start().await;
+    let Some((campaign, other)) = pair(&sink, MEMBERS, &[]).await else { return };
+    let (awake, frozen) = (campaign.home.start(), other.start());
+    campaign.start(Some(200.0));
+    campaign.until(|_| frozen.log_text().contains("is sending") && awake.log_text().contains("is sending"));
+    sink.wait_for(MEMBERS / 4).await;
+    let pid = Pid::from_raw(frozen.pid() as i32).expect("a process");
+    kill_process(pid, Signal::STOP).expect("freeze it");
+    campaign.until(|_| awake.log_text().contains("took back what a dead daemon held"));
+    kill_process(pid, Signal::CONT).expect("wake it");
+    assert_eq!(frozen.wait(), 0, "it learns that it was given up, and ends in order");
+    let accounts = campaign.finished(&sink, &awake);
     assert!(accounts.n("in_doubt") <= CONNECTIONS, "{accounts:?}");
     assert_eq!(accounts.n("sent") + accounts.n("in_doubt"), MEMBERS, "{accounts:?}");
-    assert_eq!(staying.stop(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
