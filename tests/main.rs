@@ -10,6 +10,7 @@ mod check;
 mod command_line;
 mod config_file;
 mod daemon_life;
+mod database_lost;
 mod disk_full;
 mod drain;
 mod import;

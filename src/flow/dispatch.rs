@@ -68,6 +68,19 @@ struct LaneState {
     asleep_until_ms: i64,
 }
 
+/// A claimed row, as a settle names it.
+struct Lease {
+    run_id: i64,
+    id: i64,
+    attempt: i64,
+}
+
+impl Lease {
+    fn of(job: &Job) -> Lease {
+        Lease { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt }
+    }
+}
+
 impl<L: Library> Dispatch<L> {
     pub fn new(
         (db, world, epoch): (Db, World, i64),
@@ -187,15 +200,26 @@ impl<L: Library> Dispatch<L> {
         let mut tx = self.db.begin(Lane::Bulk).await?;
         let claimed =
             claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
-        tx.commit().await?;
-        let full = claimed.len() == limit;
-        self.move_mark(run_id, at, &claimed, full, now_ms).await?;
-        if claimed.is_empty() {
-            return Ok(false);
+        let leases: Vec<Lease> = claimed.iter().map(|row| Lease { run_id, id: row.id, attempt: row.attempt }).collect();
+        let prepared = async {
+            tx.commit().await?;
+            self.move_mark(run_id, at, &claimed, claimed.len() == limit, now_ms).await?;
+            if claimed.is_empty() {
+                return Ok(Vec::new());
+            }
+            self.prepare(&context, claimed, provider_pace, now_ms).await
+        };
+        let found = !leases.is_empty();
+        match prepared.await {
+            Ok(jobs) => link.jobs.push(jobs),
+            Err(error) => {
+                // Whether or not the claim was committed: a leased row in nobody's hand would wait for our own end.
+                let released = || Outcome::Released { due_at_ms: now_ms };
+                self.settle_all(leases.into_iter().map(|lease| (lease, released()))).await;
+                return Err(error);
+            }
         }
-        let jobs = self.prepare(&context, claimed, provider_pace, now_ms).await?;
-        link.jobs.push(jobs);
-        Ok(true)
+        Ok(found)
     }
 
     /// A lane that answered in full is asked again from where it stopped; one that did not is asked from its head, and
@@ -266,11 +290,11 @@ impl<L: Library> Dispatch<L> {
             let (catalog, provider_pace) = (catalog.clone(), provider_pace.clone());
             let job = Job { run: context.clone(), row, member, history, catalog, provider_pace };
             match why {
-                Some(why) => skipped.push((job, why)),
+                Some(why) => skipped.push((Lease::of(&job), Outcome::Skipped { why })),
                 None => jobs.push(job),
             }
         }
-        self.settle_all(skipped.into_iter().map(|(job, why)| (job, Outcome::Skipped { why }))).await;
+        self.settle_all(skipped).await;
         Ok(jobs)
     }
 
@@ -287,21 +311,15 @@ impl<L: Library> Dispatch<L> {
         let now_ms = self.world.now_ms();
         let due = |link_down: i64| link_down.max(now_ms);
         let latest = self.routes.iter().map(|link| link.health.retry_at_ms()).min().unwrap_or(0);
-        self.settle_all(jobs.into_iter().map(|job| (job, Outcome::Released { due_at_ms: due(latest) }))).await;
+        let released = || Outcome::Released { due_at_ms: due(latest) };
+        self.settle_all(jobs.iter().map(|job| (Lease::of(job), released()))).await;
     }
 
-    async fn settle_all(&self, outcomes: impl IntoIterator<Item = (Job, Outcome)>) {
+    async fn settle_all(&self, outcomes: impl IntoIterator<Item = (Lease, Outcome)>) {
         let at_ms = self.world.now_ms();
         let mut settling = tokio::task::JoinSet::new();
-        for (job, outcome) in outcomes {
-            let settle = Settle {
-                run_id: job.run.run_id,
-                id: job.row.id,
-                attempt: job.row.attempt,
-                outcome,
-                at_ms,
-                trouble: None,
-            };
+        for (Lease { run_id, id, attempt }, outcome) in outcomes {
+            let settle = Settle { run_id, id, attempt, outcome, at_ms, trouble: None };
             let turns = self.turns.clone();
             settling.spawn(async move { turns.settle(Turn { settle: Some(settle), arm: None }).await });
         }
