@@ -22,6 +22,8 @@ async fn refusing_from_the_start() {
     until_logged(&campaign, &daemon, "route in trouble");
     campaign.until(|shown| shown["by_state"]["queued"] == MEMBERS);
     assert_eq!(campaign.state(), "sending", "a server that is away ends no campaign");
+    assert_eq!(daemon.stop(), 0, "nothing is under way, so nothing is waited for");
+    let daemon = campaign.home.start();
     sink.back().await;
     campaign.finished(&sink, &daemon).all_sent(MEMBERS);
 }

@@ -69,9 +69,9 @@ async fn one_that_was_only_frozen_does_no_harm_when_it_wakes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_together_keep_the_rate_of_the_route() {
-    const MEMBERS: usize = 600;
+    const MEMBERS: usize = 1_000;
     const RATE: usize = 100;
-    const WINDOW_MS: i64 = 2_000;
+    const WINDOW_MS: i64 = 4_000;
     let sink = Sink::start().await;
     let settings = [("ROUTE__0__PER_SECOND", "100.0")];
     let Some((campaign, other)) = pair(&sink, MEMBERS, &settings).await else { return };
@@ -86,8 +86,8 @@ async fn both_together_keep_the_rate_of_the_route() {
     let mut sent: Vec<i64> = list.lines().map(|line| row(line)["sent_at_ms"].as_i64().expect("a time")).collect();
     sent.sort_unstable();
     let busiest = (0..sent.len()).map(|at| sent[at..].partition_point(|sent_at| *sent_at < sent[at] + WINDOW_MS)).max();
-    // Two seconds' worth, what a daemon may still hold of its last grant, and what was on its way. Two daemons that knew
-    // nothing of each other would reach 400.
-    let most = RATE * 3 + 2 * CONNECTIONS;
+    // Five grants of a second's tokens fall into four seconds, and each daemon may still hold one from before. Two that
+    // knew nothing of each other would reach 800.
+    let most = RATE * 7 + 2 * CONNECTIONS;
     assert!(busiest.is_some_and(|busiest| busiest <= most), "{busiest:?} mails within {WINDOW_MS} ms, at most {most}");
 }
