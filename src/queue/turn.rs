@@ -327,7 +327,7 @@ async fn arm(
         sqlite: concat!(
             "with a as materialized (",
             wished_row!(),
-            " from json_each($2)),
+            " from (with item(value) as materialized (select value from json_each($2)) select value from item)),
              ok as materialized (select a.* from a cross join message m on m.id = a.id and m.run_id = a.run_id
                and m.attempt = a.attempt and m.state = 'leased' and m.owner = $1 ",
             arm_conditions!(),

@@ -12,12 +12,19 @@ pub struct Pair {
 /// A statement over many rows: one text with one gap for the function that opens a JSON array.
 ///
 /// `bulk!("with row(id) as (select cast(value ->> 0 as bigint) from", "$1", ") update …")` is a [`Pair`] in which the
-/// gap reads `json_each($1)` or `json_array_elements(cast($1 as json))`.
+/// gap reads `json_each($1)` or `json_array_elements(cast($1 as json))`. On SQLite the rows are materialized: otherwise
+/// each is written out as text again for every column that is read of it.
 #[macro_export]
 macro_rules! bulk {
     ($head:expr, $argument:literal, $tail:expr) => {
         $crate::store::Pair {
-            sqlite: concat!($head, " json_each(", $argument, ") ", $tail),
+            sqlite: concat!(
+                $head,
+                " (with item(value) as materialized (select value from json_each(",
+                $argument,
+                ")) select value from item) ",
+                $tail
+            ),
             postgres: concat!($head, " json_array_elements(cast(", $argument, " as json)) ", $tail),
         }
     };

@@ -1,0 +1,95 @@
+//! What the benchmarks share: folders on a real disk, child processes, medians, the one line each prints.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A folder on the disk that `INDICIA_BENCH_DIR` names, else beside the sources: gone at the end.
+pub fn folder() -> tempfile::TempDir {
+    let parent = std::env::var_os("INDICIA_BENCH_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    tempfile::Builder::new().prefix("bench").tempdir_in(parent).expect("a folder for the benchmark")
+}
+
+/// A number from the environment, else `default`.
+pub fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A child process, killed when dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Processor time a process has used, microseconds: user and system, from `/proc/PID/stat` at 100 ticks a second.
+pub fn cpu_us(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    ticks as f64 * 10_000.0
+}
+
+/// A field of `/proc/PID/status` in kilobytes: `VmHWM`, `VmRSS`.
+pub fn memory_kb(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// Postfix's `smtp-sink` with its defaults, listening.
+pub fn smtp_sink() -> (Running, u16) {
+    let port = free_port();
+    let child = Command::new("smtp-sink")
+        .args([&format!("127.0.0.1:{port}"), "1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("this benchmark needs smtp-sink and smtp-source: apt-get install postfix");
+    for _ in 0..200 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    (Running(child), port)
+}
+
+/// Runs `indicia ARGUMENTS` to its end and gives its stdout.
+pub fn indicia(folder: &Path, arguments: &[&str]) -> String {
+    let ran =
+        Command::new(env!("CARGO_BIN_EXE_indicia")).args(arguments).current_dir(folder).output().expect("run indicia");
+    assert!(ran.status.success(), "{arguments:?} failed: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("UTF-8")
+}
+
+/// Starts `indicia serve` and waits for its first line.
+pub fn serve(folder: &Path) -> Running {
+    use std::io::BufRead as _;
+    let log = std::fs::File::create(folder.join("serve.log")).expect("a log");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_indicia"))
+        .arg("serve")
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("start indicia");
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("the ready line");
+    assert!(line.contains("\"ready\":true"), "not ready: {line}");
+    Running(child)
+}
+
+/// The round with the median of `by`.
+pub fn median<T>(mut rounds: Vec<T>, by: impl Fn(&T) -> f64) -> T {
+    rounds.sort_by(|a, b| by(a).total_cmp(&by(b)));
+    let middle = rounds.len() / 2;
+    rounds.swap_remove(middle)
+}

@@ -1,0 +1,134 @@
+//! Sending, every mail armed and settled, beside Postfix's `smtp-source` with the same mail ready-made.
+//!
+//! `cargo bench --bench sending [-- postgres URL]`. Needs Debian's postfix (`smtp-source`, `smtp-sink`). Rounds of the
+//! control and ours alternate, each against a fresh default `smtp-sink` over 20 connections; the first round is dropped,
+//! the median ratio counts. Ours is taken from the run's start (before its first claim) to its last settle.
+//! `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how many (20,000), `INDICIA_BENCH_ROUNDS` how often (5).
+
+mod common;
+#[path = "common/shop.rs"]
+mod shop;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use common::{Running, cpu_us, folder, indicia, median, number, serve, smtp_sink};
+use serde_json::Value;
+
+const CONNECTIONS: usize = 20;
+
+fn main() {
+    let mails = number("INDICIA_BENCH_MAILS", 20_000);
+    let rounds = number("INDICIA_BENCH_ROUNDS", 5);
+    let postgres = std::env::args().skip_while(|word| word != "postgres").nth(1);
+    let bar = if postgres.is_some() { 0.7 } else { 1.0 };
+    let mut all = Vec::new();
+    for round in 0..=rounds {
+        let home = folder();
+        let (ours, cpu, mail) = ours(home.path(), mails, postgres.as_deref());
+        let control = control(home.path(), mails, &mail);
+        eprintln!(
+            "round {round}: smtp-source {control:.0}/s, ours {ours:.0}/s, {cpu:.0} µs CPU per mail of {} bytes",
+            mail.len()
+        );
+        if round > 0 {
+            all.push((ours / control, ours, control, cpu));
+        }
+    }
+    let (ratio, value, control, cpu) = median(all, |round| round.0);
+    let name = if postgres.is_some() { "sending_postgres" } else { "sending_sqlite" };
+    println!(
+        r#"{{"name":"{name}","value":{value:.0},"control":{control:.0},"ratio":{ratio:.3},"bar":{bar},"pass":{},"cpu_us":{cpu:.0}}}"#,
+        ratio >= bar
+    );
+}
+
+/// Mails per second and CPU per mail of one campaign, and one of its mails.
+fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>) {
+    let (_sink, port) = smtp_sink();
+    let database = postgres.map_or_else(|| "sqlite://data/indicia.db".to_owned(), fresh_database);
+    if postgres.is_some() {
+        indicia_keys(home);
+    }
+    shop::set_up(home, mails, &database, port, CONNECTIONS);
+    let mail =
+        indicia(home, &["template", "render", "bench", "--member", "member7@post.example", "--eml"]).into_bytes();
+    let daemon = serve(home);
+    let pid = daemon.0.id();
+    indicia(home, &["campaign", "start", "campaign.toml"]);
+    let mut before = cpu_us(pid);
+    let mut started = false;
+    let report = loop {
+        let report: Value =
+            serde_json::from_str(&indicia(home, &["campaign", "show", "bench", "--json"])).expect("JSON");
+        if !started && report["started_at_ms"].is_i64() {
+            (started, before) = (true, before.max(cpu_us(pid)));
+        }
+        if report["state"] == "finished" {
+            break report;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let cpu = (cpu_us(pid) - before) / mails as f64;
+    assert_eq!(report["by_state"]["sent"], mails as i64, "{report}");
+    let seconds = (last_settle(home, postgres.map(|_| database.as_str()))
+        - report["started_at_ms"].as_i64().expect("started")) as f64
+        / 1e3;
+    stop(daemon);
+    (mails as f64 / seconds, cpu, mail)
+}
+
+/// When the last mail was settled, unix milliseconds, read from the messages.
+fn last_settle(home: &Path, postgres: Option<&str>) -> i64 {
+    use indicia::store::{Db, OpenOptions};
+    let url = postgres.map_or_else(|| format!("sqlite://{}", home.join("data/indicia.db").display()), str::to_owned);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let db = Db::open(&url, &OpenOptions::default()).await.expect("open");
+        let mut reader = db.reader().await.expect("a reader");
+        indicia::on!(reader.conn(), "read the last settle", c =>
+            sqlx::query_scalar("select max(sent_at_ms) from message").fetch_one(&mut *c).await)
+        .expect("sent")
+    })
+}
+
+fn stop(daemon: Running) {
+    let _ = Command::new("kill").arg(daemon.0.id().to_string()).status();
+    let mut daemon = daemon;
+    let _ = daemon.0.wait();
+}
+
+/// Mails per second of `smtp-source` with the mail in a file.
+fn control(home: &Path, mails: usize, mail: &[u8]) -> f64 {
+    let (_sink, port) = smtp_sink();
+    let text: Vec<u8> = mail.iter().copied().filter(|byte| *byte != b'\r').collect();
+    std::fs::write(home.join("mail.eml"), text).expect("write");
+    let began = Instant::now();
+    let done = Command::new("smtp-source")
+        .args(["-d", "-s", &CONNECTIONS.to_string(), "-m", &mails.to_string(), "-F", "mail.eml"])
+        .args(["-f", "offers@news.brand.example", "-t", "member@mail.example", &format!("127.0.0.1:{port}")])
+        .current_dir(home)
+        .status()
+        .expect("smtp-source");
+    assert!(done.success(), "smtp-source failed");
+    mails as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A fresh database on the server whose base URL was given.
+fn fresh_database(base: &str) -> String {
+    let name =
+        format!("bench{}", std::process::id() as u64 * 1_000 + Instant::now().elapsed().as_nanos() as u64 % 1_000);
+    let _ = Command::new("psql")
+        .args([&format!("{base}/postgres"), "-qc", &format!("drop database if exists {name}")])
+        .status();
+    let made =
+        Command::new("psql").args([&format!("{base}/postgres"), "-qc", &format!("create database {name}")]).status();
+    assert!(made.is_ok_and(|status| status.success()), "could not create a database on {base}");
+    format!("{base}/{name}")
+}
+
+/// A key file for a daemon on PostgreSQL.
+fn indicia_keys(home: &Path) {
+    std::fs::write(home.join("token.key"), [b'7'; 64]).expect("write");
+}
