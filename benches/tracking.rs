@@ -190,6 +190,7 @@ impl Site {
             web_versions,
             proxies: TrustedProxies::default(),
             bounds: Bounds::default(),
+            shop: None,
         };
         tokio::spawn(public::serve(listener, state, CancellationToken::new()));
         Site { db, address }

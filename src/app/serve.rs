@@ -96,18 +96,19 @@ struct Known {
     secret: AddrSecret,
     rules: Arc<Rules>,
     mailbox: Option<Arc<Mailbox>>,
-    extra: axum::Router,
+    admin_url: String,
+    shop: Option<axum::Router>,
 }
 
 impl Daemon {
-    /// Starts everything and returns when every listener listens. `extra` pages are served beside the admin ones.
+    /// Starts everything and returns when every listener listens. The pages of a `shop` are served beside the admin ones.
     ///
     /// # Errors
     /// Whatever cannot be had: the lock, a key, a listener, a password file.
     ///
     /// # Crash
     /// A daemon that dies in here has an epoch that owns nothing.
-    pub async fn start(session: &Session, extra: axum::Router) -> Result<Daemon, Failure> {
+    pub async fn start(session: &Session, shop: Option<axum::Router>) -> Result<Daemon, Failure> {
         let config = session.config.clone();
         let lock = session.db.sqlite_path().map(StateLock::take).transpose()?;
         let keyring = Arc::new(session.keyring()?);
@@ -142,7 +143,8 @@ impl Daemon {
         let mut tx = base.db.begin(Lane::Bulk).await?;
         let secret = setting::addr_secret(tx.conn(), &base.world).await?;
         tx.commit().await?;
-        let known = Known { secret, rules, mailbox: mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone()), extra };
+        let letters = mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone());
+        let known = Known { secret, rules, mailbox: letters, admin_url: format!("http://{admin_addr}"), shop };
         base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
             ready: true,
@@ -334,6 +336,7 @@ impl Base {
             ),
             proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
             bounds: Default::default(),
+            shop: known.shop.as_ref().map(|_| known.admin_url.clone()),
         };
         writers.spawn("http", public::serve(http, state, self.late.clone()));
         let state = AdminState {
@@ -346,7 +349,7 @@ impl Base {
             mailbox: known.mailbox,
             draining: self.soft.clone(),
             hosts: Vec::new(),
-            extra: known.extra,
+            extra: known.shop.unwrap_or_default(),
         };
         writers.spawn("admin", admin::serve(admin, state, self.late.clone()));
     }

@@ -134,6 +134,7 @@ impl Site {
             web_versions,
             proxies: TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect()),
             bounds,
+            shop: None,
         };
         let served = tokio::spawn(public::serve(listener, state, shutdown.clone()));
         Site { world, keys, metrics, address, shutdown, served }

@@ -18,7 +18,7 @@ pub async fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
     let config = demo::config(&command.folder, &Global::environment())?;
     global.start_log(&config, Some("warn"));
     let session = Session::open(config, global.json).await?;
-    let daemon = Daemon::start(&session, demo::pages::router(session.db.clone())).await?;
+    let daemon = Daemon::start(&session, Some(demo::pages::router(session.db.clone()))).await?;
     session.print(&daemon.ready)?;
     let admin = daemon.ready.admin.clone();
     let filling = {

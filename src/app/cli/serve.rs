@@ -11,7 +11,7 @@ pub async fn run(_command: Command, global: &Global) -> Result<Exit, Failure> {
     let config = global.load()?;
     global.start_log(&config, None);
     let session = Session::open(config, global.json).await?;
-    let daemon = Daemon::start(&session, Default::default()).await?;
+    let daemon = Daemon::start(&session, None).await?;
     session.print(&daemon.ready)?;
     let served = daemon.serve().await;
     session.db.close().await;

@@ -45,6 +45,8 @@ pub struct PublicState {
     pub web_versions: WebVersions,
     pub proxies: TrustedProxies,
     pub bounds: Bounds,
+    /// Where the shop of a demonstration is: the sample mail's links to `/demo…` are sent on to it.
+    pub shop: Option<String>,
 }
 
 /// Serves the public pages until `shutdown`, then finishes what is under way.
@@ -87,6 +89,7 @@ impl Answer for Site {
             ("p", _) => self.preferences_page(&asked).await,
             ("v", "GET" | "HEAD") => self.web_version(&asked).await,
             ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
+            ("other", "GET") if path.starts_with("/demo") => self.shop(&asked),
             ("o" | "c" | "v", _) => self.method_not_allowed(&head.headers),
             _ => self.notice(lang(&asked), StatusCode::NOT_FOUND, "not_found"),
         };
@@ -103,6 +106,17 @@ impl Site {
             self.method_not_allowed(headers)
         };
         self.state.metrics.answered(page, answer.status().as_u16());
+        answer
+    }
+
+    fn shop(&self, asked: &Asked<'_>) -> Response<Body> {
+        let location = self.state.shop.as_ref().and_then(|shop| format!("{shop}{}", asked.path).parse().ok());
+        let Some(location) = location else {
+            return self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found");
+        };
+        let mut answer = Response::new(Body::default());
+        *answer.status_mut() = StatusCode::FOUND;
+        answer.headers_mut().insert(header::LOCATION, location);
         answer
     }
 
