@@ -32,13 +32,6 @@ pub fn cpu_us(pid: u32) -> f64 {
     ticks as f64 * 10_000.0
 }
 
-/// A field of `/proc/PID/status` in kilobytes: `VmHWM`, `VmRSS`.
-pub fn memory_kb(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
@@ -47,19 +40,24 @@ pub fn free_port() -> u16 {
 /// Postfix's `smtp-sink` with its defaults, listening.
 pub fn smtp_sink() -> (Running, u16) {
     let port = free_port();
-    let child = Command::new("smtp-sink")
+    let mut command = Command::new("smtp-sink");
+    if rustix::process::geteuid().is_root() {
+        command.args(["-u", "nobody"]);
+    }
+    let child = command
         .args([&format!("127.0.0.1:{port}"), "1000"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("this benchmark needs smtp-sink and smtp-source: apt-get install postfix");
+    let child = Running(child);
     for _ in 0..200 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            break;
+            return (child, port);
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    (Running(child), port)
+    panic!("smtp-sink does not listen");
 }
 
 /// Runs `indicia ARGUMENTS` to its end and gives its stdout.
