@@ -76,6 +76,7 @@ pub struct Daemon {
     /// Ends when everything that can hand in a turn or a touch has ended.
     writers: Crew,
     mailbox: Option<RunningMailbox>,
+    signals: Signals,
     _lock: Option<StateLock>,
 }
 
@@ -110,6 +111,8 @@ impl Daemon {
     /// A daemon that dies in here has an epoch that owns nothing.
     pub async fn start(session: &Session, shop: Option<axum::Router>) -> Result<Daemon, Failure> {
         let config = session.config.clone();
+        // Before anybody is told that we are ready: a signal to a ready daemon drains it.
+        let signals = Signals::new()?;
         let lock = session.db.sqlite_path().map(StateLock::take).transpose()?;
         let keyring = Arc::new(session.keyring()?);
         let http = listen(config.http.listen, "[http] listen").await?;
@@ -154,7 +157,8 @@ impl Daemon {
             pid: std::process::id(),
         };
         let (soft, late) = (base.soft, base.late);
-        Ok(Daemon { ready, shelf, session: session.clone(), epoch, soft, late, crew, writers, mailbox, _lock: lock })
+        let session = session.clone();
+        Ok(Daemon { ready, shelf, session, epoch, soft, late, crew, writers, mailbox, signals, _lock: lock })
     }
 
     /// Serves until told to stop, then drains.
@@ -163,7 +167,7 @@ impl Daemon {
     /// When a worker panicked, or what was under way did not finish in time.
     pub async fn serve(mut self) -> Result<(), Failure> {
         let drain = Duration::from_millis(self.session.config.shutdown.drain_ms.unsigned_abs());
-        let mut signals = Signals::new()?;
+        let mut signals = self.signals;
         let soft = self.soft.clone();
         let broke = tokio::select! {
             () = signals.next() => None,
