@@ -151,10 +151,13 @@ async fn sqlite_answers_every_leaf_by_an_index_of_the_member() {
         ("tag(\"t\") >= 0.5", "SEARCH t USING PRIMARY KEY (tag_id=? AND member_id=?)"),
         ("attr.a >= 5", "SEARCH a USING PRIMARY KEY (member_id=? AND attribute_id=?)"),
         ("did(\"Product Viewed\", last: 7d)", "SEARCH e USING INDEX event_member (member_id=? AND at_ms>?)"),
-        ("count(\"Product Viewed\", category: \"x\") >= 2", "SEARCH e USING INDEX event_member (member_id=?)"),
+        (
+            "count(\"Product Viewed\", category: \"x\") >= 2",
+            "SEARCH e USING COVERING INDEX event_product (member_id=?)",
+        ),
         (
             "viewed(product: \"x\", last: 7d, not_bought: true)",
-            "SEARCH b USING INDEX event_member (member_id=? AND at_ms>?)",
+            "SEARCH b USING COVERING INDEX event_product (member_id=? AND at_ms>?)",
         ),
         ("viewed(brand: \"x\", last: 7d)", "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)"),
         ("opened(last: 7d)", "SEARCH u USING INDEX touch_member (member_id=? AND at_ms>?)"),
