@@ -3,8 +3,24 @@
 use std::collections::BTreeMap;
 
 use crate::domain::message::MessageState;
-use crate::store::{Conn, Rows, StoreError};
-use crate::{bulk, on};
+use crate::on;
+use crate::store::{Conn, Pair, Rows, StoreError};
+
+/// Adds deltas to the account of the owner `$owner`; `$rows` opens the JSON argument.
+macro_rules! count_upsert {
+    ($owner:literal, $rows:expr) => {
+        concat!(
+            "insert into run_count (run_id, owner, variant, state, why, n)
+             select cast(value ->> 0 as bigint), ",
+            $owner,
+            ", cast(value ->> 1 as bigint), cast(value ->> 2 as text), cast(value ->> 3 as text),
+               cast(value ->> 4 as bigint) from ",
+            $rows,
+            " where true on conflict (run_id, owner, variant, state, why) do update set n = run_count.n + excluded.n"
+        )
+    };
+}
+pub(super) use count_upsert;
 
 /// Changes to `run_count`, summed before they are written.
 #[derive(Debug, Default)]
@@ -27,23 +43,19 @@ impl Deltas {
         self.add(run_id, variant, to.0, to.1, 1);
     }
 
+    /// The deltas as rows of [`count_upsert`].
+    pub(super) fn rows(&self) -> Rows {
+        let changed = self.0.iter().filter(|(_, n)| **n != 0);
+        Rows::of(changed.map(|((run, variant, state, why), n)| (run, variant, state, why, n)))
+    }
+
     /// Writes the deltas on the account of `owner`, so that two daemons never wait for each other's counter.
     pub async fn write(self, conn: Conn<'_>, owner: i64) -> Result<(), StoreError> {
-        const SQL: crate::store::Pair = bulk!(
-            "insert into run_count (run_id, owner, variant, state, why, n)
-             select cast(value ->> 0 as bigint), $1, cast(value ->> 1 as bigint), cast(value ->> 2 as text),
-                    cast(value ->> 3 as text), cast(value ->> 4 as bigint)
-             from",
-            "$2",
-            "where true
-             on conflict (run_id, owner, variant, state, why) do update set n = run_count.n + excluded.n"
-        );
-        let rows = Rows::of(
-            self.0
-                .iter()
-                .filter(|(_, n)| **n != 0)
-                .map(|((run, variant, state, why), n)| (run, variant, state, why, n)),
-        );
+        const SQL: Pair = Pair {
+            sqlite: count_upsert!("$1", "json_each($2)"),
+            postgres: count_upsert!("$1", "json_array_elements(cast($2 as json))"),
+        };
+        let rows = self.rows();
         if rows.is_empty() {
             return Ok(());
         }

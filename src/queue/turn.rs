@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::count::Deltas;
+use super::count::{Deltas, count_upsert};
 use crate::base::text;
 use crate::domain::message::{MessageEvent, MessageState};
 use crate::store::{Conn, Pair, Rows, StoreError};
@@ -98,16 +98,23 @@ struct Standing {
 /// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
 pub async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
     let mut deltas = Deltas::default();
-    let settles: Vec<&Settle> = turns.iter().filter_map(|turn| turn.settle.as_ref()).collect();
-    settle(conn.again(), &settles, &mut deltas).await?;
+    let (plain, mut others): (Vec<&Settle>, Vec<&Settle>) =
+        turns.iter().filter_map(|turn| turn.settle.as_ref()).partition(|settle| settle.is_plain());
     let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
-    let armed = arm(conn.again(), epoch, &arms, &mut deltas).await?;
-    deltas.write(conn.again(), epoch).await?;
-    const TURN: &str = "update daemon set turn_no = turn_no + 1 where id = $1";
-    on!(conn, "count a turn", c => sqlx::query(TURN).bind(epoch).execute(&mut *c).await.map(|_| ()))?;
+    let (settled, granted) = settle_and_arm(conn.again(), epoch, &plain, &arms).await?;
+    for ((run_id, _), variant) in &settled {
+        deltas.moved(*run_id, *variant, (MessageState::Armed, None), (MessageState::Sent, None));
+    }
+    others.extend(plain.into_iter().filter(|settle| !settled.contains_key(&(settle.run_id, settle.id))));
+    settle(conn.again(), &others, &mut deltas).await?;
+    let armed: Vec<&Arm> = arms.into_iter().filter(|arm| granted.contains_key(&(arm.run_id, arm.id))).collect();
+    for arm in &armed {
+        deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
+    }
+    write_down(conn, epoch, &armed, deltas).await?;
     Ok(turns
         .iter()
-        .map(|turn| turn.arm.as_ref().is_some_and(|arm| armed.contains_key(&(arm.run_id, arm.id))))
+        .map(|turn| turn.arm.as_ref().is_some_and(|arm| granted.contains_key(&(arm.run_id, arm.id))))
         .collect())
 }
 
@@ -278,6 +285,13 @@ async fn keep_trouble(conn: Conn<'_>, settles: &[&Settle]) -> Result<(), StoreEr
     on!(conn, "keep what a server said", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))
 }
 
+impl Settle {
+    /// A 250 and nothing else to tell: the usual end, which needs no look at how the row stands.
+    fn is_plain(&self) -> bool {
+        matches!(self.outcome, Outcome::Sent { .. }) && self.trouble.is_none()
+    }
+}
+
 impl Outcome {
     /// The word for it in `delivery`.
     pub fn as_str(&self) -> &'static str {
@@ -303,92 +317,148 @@ macro_rules! arm_conditions {
                             and (x.expires_at_ms is null or x.expires_at_ms > a.at_ms))"
     };
 }
-/// The columns of a wish to arm.
-macro_rules! wished_row {
-    () => {
-        "select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
-         cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
-         cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
-         cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
-         cast(value ->> 8 as bigint) as at_ms"
+
+/// Settles plain 250s of armed rows; rows that stand otherwise are left to [`settle`]. `$rows` opens the JSON argument.
+macro_rules! settle_plain {
+    ($rows:expr) => {
+        concat!(
+            "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
+               cast(value ->> 4 as text) as remote_id from ",
+            $rows,
+            ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
+             from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
+               and message.state = 'armed' and message.sent_at_ms is null
+             returning cast(1 as bigint), message.run_id, message.id, message.variant"
+        )
     };
 }
 
-/// Arms: what is not leased by this epoch at this attempt, or whose run, member or address forbids it, is simply not
-/// armed. It never waits: a row that someone else is touching is not armed either.
-async fn arm(
-    mut conn: Conn<'_>,
-    epoch: i64,
-    arms: &[&Arm],
-    deltas: &mut Deltas,
-) -> Result<HashMap<(i64, i64), ()>, StoreError> {
-    // The two differ in the lock alone (and in the join's order, which SQLite is told).
-    const SQL: Pair = Pair {
-        sqlite: concat!(
-            "with a as materialized (",
-            wished_row!(),
-            " from (with item(value) as materialized (select value from json_each($2)) select value from item)),
-             ok as materialized (select a.* from a cross join message m on m.id = a.id and m.run_id = a.run_id
-               and m.attempt = a.attempt and m.state = 'leased' and m.owner = $1 ",
+/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. `$lock` is how the rows are held.
+macro_rules! arm_wished {
+    ($rows:expr, $join:literal, $epoch:literal, $lock:literal) => {
+        concat!(
+            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
+               cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
+               cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
+               cast(value ->> 8 as bigint) as at_ms from ",
+            $rows,
+            "), ok as materialized (select a.* from a ",
+            $join,
+            " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
+               and m.owner = ",
+            $epoch,
             arm_conditions!(),
+            $lock,
             ") update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
                template_version_id = ok.template_version_id
-             from ok where message.id = ok.id and message.run_id = ok.run_id
-             returning run_id, id"
-        ),
-        postgres: concat!(
-            "with a as materialized (",
-            wished_row!(),
-            " from json_array_elements(cast($2 as json))),
-             ok as materialized (select a.* from a join message m on m.run_id = a.run_id and m.id = a.id
-               and m.attempt = a.attempt and m.state = 'leased' and m.owner = $1 ",
-            arm_conditions!(),
-            " order by m.run_id, m.id for update of m skip locked
-             ) update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
-               template_version_id = ok.template_version_id
              from ok where message.run_id = ok.run_id and message.id = ok.id
-             returning message.run_id, message.id"
-        ),
-    };
-    if arms.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let wished = Rows::of(arms.iter().map(|arm| {
-        (
-            arm.run_id,
-            arm.id,
-            arm.attempt,
-            arm.generation,
-            arm.mail_epoch,
-            arm.addr_key,
-            &arm.scope,
-            arm.template_version_id,
-            arm.at_ms,
+             returning cast(2 as bigint), message.run_id, message.id, message.variant"
         )
-    }));
-    let (sql, wished) = (conn.pick(&SQL), wished.json());
-    let granted: Vec<(i64, i64)> = on!(conn.again(), "arm messages", c =>
-        sqlx::query_as(sql).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?;
-    let granted: HashMap<(i64, i64), ()> = granted.into_iter().map(|key| (key, ())).collect();
-    let armed: Vec<&&Arm> = arms.iter().filter(|arm| granted.contains_key(&(arm.run_id, arm.id))).collect();
-    for arm in &armed {
-        deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
-    }
-    keep_shown(conn, &armed).await?;
-    Ok(granted)
+    };
+}
+macro_rules! opened {
+    ($argument:literal) => {
+        concat!(
+            "(with item(value) as materialized (select value from json_each(",
+            $argument,
+            ")) select value from item)"
+        )
+    };
 }
 
-async fn keep_shown(conn: Conn<'_>, armed: &[&&Arm]) -> Result<(), StoreError> {
-    const SQL: Pair = bulk!(
-        "insert into shown (run_id, message_id, body)
-         select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from",
+/// Rows by (run, id), with their variant.
+type Keyed = HashMap<(i64, i64), i64>;
+
+/// Settles plain 250s and arms what may be armed: what was settled and what was granted. An arm never waits: a row that
+/// someone else is touching is not armed.
+///
+/// On SQLite every statement is a hand-over to the connection's thread and back, so both go in one; PostgreSQL takes
+/// one statement at a time.
+async fn settle_and_arm(
+    mut conn: Conn<'_>,
+    epoch: i64,
+    plain: &[&Settle],
+    arms: &[&Arm],
+) -> Result<(Keyed, Keyed), StoreError> {
+    const BOTH: &str = concat!(settle_plain!(opened!("$1")), ";", arm_wished!(opened!("$3"), "cross join", "$2", ""));
+    const SETTLE: &str = settle_plain!("json_array_elements(cast($1 as json))");
+    const ARM: &str = arm_wished!(
+        "json_array_elements(cast($2 as json))",
+        "join",
         "$1",
-        "where true on conflict (run_id, message_id) do update set body = excluded.body"
+        " order by m.run_id, m.id for update of m skip locked"
     );
-    let rows = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
-    if rows.is_empty() {
-        return Ok(());
+    if plain.is_empty() && arms.is_empty() {
+        return Ok(Default::default());
     }
-    let (sql, rows) = (conn.pick(&SQL), rows.json());
-    on!(conn, "keep what was shown", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))
+    let (sent, wished) = (sent_rows(plain), wished_rows(arms));
+    let rows: Vec<(i64, i64, i64, i64)> = if conn.is_sqlite() {
+        on!(conn.again(), "settle and arm messages", c => sqlx::query_as(BOTH)
+            .bind(&sent).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?
+    } else {
+        let mut rows = on!(conn.again(), "settle messages", c =>
+            sqlx::query_as(SETTLE).bind(&sent).fetch_all(&mut *c).await)?;
+        rows.append(&mut on!(conn, "arm messages", c =>
+            sqlx::query_as(ARM).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?);
+        rows
+    };
+    let of = |kind: i64| {
+        let rows = rows.iter().filter(move |row| row.0 == kind);
+        rows.map(|(_, run_id, id, variant)| ((*run_id, *id), *variant)).collect()
+    };
+    Ok((of(1), of(2)))
+}
+
+fn sent_rows(plain: &[&Settle]) -> String {
+    let mut rows = Rows::default();
+    for settle in plain {
+        if let Outcome::Sent { remote_id } = &settle.outcome {
+            rows.push(&(settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id));
+        }
+    }
+    rows.json()
+}
+
+fn wished_rows(arms: &[&Arm]) -> String {
+    let rows = arms.iter().map(|arm| {
+        let (version, at_ms) = (arm.template_version_id, arm.at_ms);
+        (arm.run_id, arm.id, arm.attempt, arm.generation, arm.mail_epoch, arm.addr_key, &arm.scope, version, at_ms)
+    });
+    Rows::of(rows).json()
+}
+
+/// What was shown, the counts, and the turn's number: on SQLite in one statement, as above.
+async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
+    macro_rules! shown {
+        ($rows:expr) => {
+            concat!(
+                "insert into shown (run_id, message_id, body)
+                 select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from ",
+                $rows,
+                " where true on conflict (run_id, message_id) do update set body = excluded.body"
+            )
+        };
+    }
+    macro_rules! turned {
+        ($epoch:literal) => {
+            concat!("update daemon set turn_no = turn_no + 1 where id = ", $epoch)
+        };
+    }
+    const ALL: &str = concat!(shown!(opened!("$3")), ";", count_upsert!("$1", opened!("$2")), ";", turned!("$1"));
+    const SHOWN: &str = shown!("json_array_elements(cast($1 as json))");
+    const TURN: &str = turned!("$1");
+    let shown = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
+    if conn.is_sqlite() {
+        let (shown, counts) = (shown.json(), deltas.rows().json());
+        return on!(conn, "write a turn down", c => sqlx::query(ALL)
+            .bind(epoch).bind(&counts).bind(&shown).execute(&mut *c).await.map(|_| ()));
+    }
+    if !shown.is_empty() {
+        let shown = shown.json();
+        on!(conn.again(), "keep what was shown", c => sqlx::query(SHOWN).bind(&shown).execute(&mut *c).await.map(|_| ()))?;
+    }
+    deltas.write(conn.again(), epoch).await?;
+    on!(conn, "count a turn", c => sqlx::query(TURN).bind(epoch).execute(&mut *c).await.map(|_| ()))
 }
