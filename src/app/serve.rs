@@ -170,9 +170,11 @@ impl Daemon {
         let mut signals = self.signals;
         let soft = self.soft.clone();
         let broke = tokio::select! {
-            () = signals.next() => None,
-            ended = self.crew.next() => Some(ended),
+            // Told to drain, workers end one after the other: that is no breakdown.
+            biased;
             () = soft.cancelled() => None,
+            () = signals.next() => None,
+            ended = self.crew.next() => Some(ended).filter(|ended| !(soft.is_cancelled() && matches!(ended, Some(Ok(_))))),
         };
         self.soft.cancel();
         if let Some(ended) = broke {
