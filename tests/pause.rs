@@ -4,14 +4,16 @@ use crate::support::campaign::{Campaign, NAME, people};
 use crate::support::sink::{At, Fault, Sink, header};
 
 const MEMBERS: usize = 400;
+/// Mails per second: slow enough that a command on a busy machine comes in the midst of it.
+const SLOW: f64 = 60.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_campaign_goes_on_with_the_new_template() {
     let sink = Sink::start().await;
     let campaign = Campaign::new(&sink, &people(MEMBERS), &[]);
     let daemon = campaign.home.start();
-    campaign.start(Some(200.0));
-    sink.wait_for(MEMBERS / 4).await;
+    campaign.start(Some(SLOW));
+    sink.wait_for(MEMBERS / 8).await;
     campaign.home.done(&["campaign", "pause", NAME]);
     campaign.until(|shown| shown["state"] == "paused");
     let before = campaign.accounts(&sink);
@@ -43,8 +45,8 @@ async fn a_cancelled_campaign_sends_no_more() {
     let sink = Sink::start().await;
     let campaign = Campaign::new(&sink, &people(MEMBERS), &[]);
     let daemon = campaign.home.start();
-    campaign.start(Some(200.0));
-    sink.wait_for(MEMBERS / 4).await;
+    campaign.start(Some(SLOW));
+    sink.wait_for(MEMBERS / 8).await;
     campaign.home.done(&["campaign", "cancel", NAME]);
     let accounts = campaign.finished(&sink, &daemon);
     assert_eq!(campaign.state(), "cancelled");
