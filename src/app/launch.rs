@@ -12,7 +12,7 @@ use crate::domain::campaign::{CampaignFile, MailClass, RunDoc, Variant};
 use crate::domain::segment::parse;
 use crate::flow::dispatch::Library;
 use crate::render::{Recipient, RenderError, render_mail};
-use crate::store::{history, member, segment, template};
+use crate::store::{Lane, history, member, run, segment, template};
 
 /// Real members rendered before a start.
 pub const REHEARSED_MAX: i64 = 200;
@@ -140,6 +140,22 @@ fn sender(session: &Session, file: &CampaignFile, faults: &mut Vec<String>) -> O
         });
     }
     found.map(|sender| sender.name.clone())
+}
+
+/// Writes an approved run down; `None` when the campaign's name is taken.
+///
+/// # Errors
+/// The database's.
+///
+/// # Crash
+/// The campaign and its run, or neither.
+pub async fn approve(session: &Session, prepared: &Prepared) -> Result<Option<i64>, Failure> {
+    let now_ms = session.now_ms();
+    let seed = (session.world.random() >> 1) as i64;
+    let mut tx = session.db.begin(Lane::Bulk).await?;
+    let id = run::create(tx.conn(), &prepared.doc, seed, prepared.at_ms.unwrap_or(now_ms), now_ms).await?;
+    tx.commit().await?;
+    Ok(id)
 }
 
 /// Counts the segment and renders up to [`REHEARSED_MAX`] of its members, chosen by lot, exactly as they would be sent.

@@ -281,7 +281,8 @@ impl Base {
             }
         }
         let ids = (self.db.clone(), self.world.clone(), self.epoch);
-        let dispatch = Dispatch::new(ids, turns, shelf.clone(), links, queue.claim_batch_max as usize);
+        let bounds = (queue.claim_batch_max as usize, queue.active_max as usize);
+        let dispatch = Dispatch::new(ids, turns, shelf.clone(), links, bounds);
         let poll = Duration::from_millis(queue.poll_ms.unsigned_abs());
         let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes);
         let mut dispatching = Dispatching::new(dispatch, poll, disk, self.soft.clone());

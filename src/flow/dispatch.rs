@@ -48,6 +48,8 @@ pub struct Dispatch<L> {
     pub routes: Vec<Arc<RouteLink>>,
     /// Rows leased in one transaction.
     pub claim_batch_max: usize,
+    /// Jobs waiting for couriers in all.
+    active_max: usize,
     runs: BTreeMap<i64, Sending>,
     /// The lane after which the next round starts.
     turn_of: usize,
@@ -87,10 +89,21 @@ impl<L: Library> Dispatch<L> {
         turns: Turns,
         library: L,
         routes: Vec<Arc<RouteLink>>,
-        claim_batch_max: usize,
+        (claim_batch_max, active_max): (usize, usize),
     ) -> Dispatch<L> {
         let claim_batch_max = claim_batch_max.max(1);
-        Dispatch { db, world, epoch, turns, library, routes, claim_batch_max, runs: BTreeMap::new(), turn_of: 0 }
+        Dispatch {
+            db,
+            world,
+            epoch,
+            turns,
+            library,
+            routes,
+            claim_batch_max,
+            active_max,
+            runs: BTreeMap::new(),
+            turn_of: 0,
+        }
     }
 
     /// Looks at the runs: opens what began to send, takes back the jobs of what no longer does.
@@ -151,6 +164,10 @@ impl<L: Library> Dispatch<L> {
     /// The database's.
     pub async fn fill(&mut self) -> Result<bool, StoreError> {
         let now_ms = self.world.now_ms();
+        let waiting: usize = self.routes.iter().map(|link| link.jobs.len()).sum();
+        if waiting >= self.active_max {
+            return Ok(false);
+        }
         let Some(route) = self.hungriest(now_ms) else { return Ok(false) };
         let lanes: Vec<(i64, usize)> =
             self.runs.iter().flat_map(|(id, held)| (0..held.lanes.len()).map(move |at| (*id, at))).collect();

@@ -35,6 +35,7 @@ macro_rules! is_suppressed {
     };
 }
 
+// `$1` and `$6` are the insert's alone; PostgreSQL wants every placeholder used.
 const COUNT: &str = concat!(
     "select cast(q.variant as bigint), cast(q.held as bigint), q.reason, q.provider_id, count(*)
      from (select ",

@@ -107,9 +107,3 @@ async fn keep_doubts(conn: Conn<'_>, doubts: Rows, now_ms: i64) -> Result<(), St
     let (sql, doubts) = (conn.pick(&SQL), doubts.json());
     on!(conn, "list doubts", c => sqlx::query(sql).bind(&doubts).bind(now_ms).execute(&mut *c).await.map(|_| ()))
 }
-
-/// Whether any row is owned by an epoch that has ended.
-pub async fn owned_by(conn: Conn<'_>, epoch: i64) -> Result<i64, StoreError> {
-    const SQL: &str = "select count(*) from message where owner = $1";
-    on!(conn, "count a daemon's rows", c => sqlx::query_scalar(SQL).bind(epoch).fetch_one(&mut *c).await)
-}

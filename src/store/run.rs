@@ -164,24 +164,14 @@ pub async fn set_doc(conn: Conn<'_>, id: i64, doc: &RunDoc) -> Result<(), StoreE
     on!(conn, "change a run's document", c => sqlx::query(SQL).bind(id).bind(&doc).execute(&mut *c).await.map(|_| ()))
 }
 
-/// Says why a run stands where it stands; shown to people.
-pub async fn set_why(conn: Conn<'_>, id: i64, why: Option<&str>) -> Result<(), StoreError> {
-    const SQL: &str = "update run set why = $2 where id = $1";
-    on!(conn, "explain a run", c => sqlx::query(SQL).bind(id).bind(why).execute(&mut *c).await.map(|_| ()))
-}
-
-/// Whether nothing of a run is queued, leased or armed: looked up in the rows, in one statement.
+/// Whether nothing of a run is queued, leased or armed: one statement, so that no row slips from one look to the next.
 pub async fn is_drained(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
-    const SQL: &str =
-        "select count(*) from (select 1 as x from message where run_id = $1 and due_at_ms is not null limit 1) q";
-    const OWNED: &str =
-        "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
-    let mut conn = conn;
-    let queued: i64 =
-        on!(conn.again(), "look for queued messages", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
-    let owned: i64 =
-        on!(conn, "look for messages on their way", c => sqlx::query_scalar(OWNED).bind(id).fetch_one(&mut *c).await)?;
-    Ok(queued + owned == 0)
+    const SQL: &str = "select count(*) from run r where r.id = $1
+           and not exists (select 1 from message m where m.run_id = $1 and m.due_at_ms is not null)
+           and not exists (select 1 from message m where m.owner is not null and m.run_id = $1)";
+    let drained: i64 = on!(conn, "look for messages under way", c =>
+        sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+    Ok(drained == 1)
 }
 
 /// Whether no row of a run is leased or armed.

@@ -108,10 +108,7 @@ async fn start(session: &Session, file: &std::path::Path, wait: &Wait) -> Result
     launch::must_render(&launch::rehearse(session, &prepared.doc).await?)?;
     let now_ms = session.now_ms();
     let scheduled = prepared.at_ms.unwrap_or(now_ms);
-    let mut tx = session.db.begin(Lane::Bulk).await?;
-    let seed = (session.world.random() >> 1) as i64;
-    let Some(id) = run::create(tx.conn(), &prepared.doc, seed, scheduled, now_ms).await? else { return Err(taken()) };
-    tx.commit().await?;
+    let Some(id) = launch::approve(session, &prepared).await? else { return Err(taken()) };
     if wait.wait {
         return wait_for(session, &name, wait.timeout).await;
     }

@@ -212,8 +212,6 @@ pub struct Queue {
     pub arm_wait_ms: i64,
     /// Longest time from that permission to the dot.
     pub dot_after_arm_ms: i64,
-    /// How long after a doubt a transactional mail is sent once more.
-    pub doubt_grace_ms: i64,
 }
 
 impl Queue {
@@ -226,7 +224,6 @@ impl Queue {
             active_max: s.number("active_max", 1, 100_000).unwrap_or(2_000),
             arm_wait_ms: s.duration_ms("arm_wait", 10).unwrap_or(10_000),
             dot_after_arm_ms: s.duration_ms("dot_after_arm", 10).unwrap_or(5_000),
-            doubt_grace_ms: s.duration_ms("doubt_grace", 0).unwrap_or(720_000),
         };
         if queue.dead_after_ms < queue.beat_ms.saturating_mul(3) {
             s.fault("dead_after", "is less than three beats", "make dead_after at least three times beat");

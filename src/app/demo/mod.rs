@@ -15,7 +15,7 @@ use super::{launch, routes};
 use crate::base::World;
 use crate::flow::intake::Kind;
 use crate::flow::publish::{check_folder, publish};
-use crate::store::{Lane, run};
+use crate::store::run;
 use shop::Shop;
 
 /// The starter mails, embedded.
@@ -128,10 +128,6 @@ async fn start(session: &Session, folder: &Path) -> Result<(), Failure> {
     )?;
     let prepared = launch::prepare(session, &file).await?;
     launch::must_render(&launch::rehearse(session, &prepared.doc).await?)?;
-    let now_ms = session.now_ms();
-    let seed = (session.world.random() >> 1) as i64;
-    let mut tx = session.db.begin(Lane::Bulk).await?;
-    run::create(tx.conn(), &prepared.doc, seed, now_ms, now_ms).await?;
-    tx.commit().await?;
+    launch::approve(session, &prepared).await?;
     Ok(())
 }
