@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 5] = ["sqlite_bytes_max", "public_url", "trusted_proxies", "tags", "shaping"];
+const EXAMPLES: [&str; 6] = ["sqlite_bytes_max", "public_url", "trusted_proxies", "tags", "replies", "shaping"];
 
 /// The file with its keys switched on: all of them, or those that have a default.
 fn switched_on(all: bool) -> String {

@@ -29,6 +29,7 @@ mod products;
 mod queue;
 mod queue_simulation;
 mod render;
+mod reply_classes;
 mod report;
 mod sample_shop;
 mod segment_cli;

@@ -49,7 +49,11 @@ async fn sqlite_facts(lite: &mut SqliteConnection, pg: &mut PgConnection) -> BTr
         let mut key: Vec<(i64, String)> = Vec::new();
         for row in sqlx::query(COLUMNS).bind(&table).fetch_all(&mut *lite).await.unwrap() {
             let (name, kind, pk): (String, String, i64) = (row.get("name"), row.get("type"), row.get("pk"));
-            let kind = kind.to_lowercase().replace("integer", "bigint").replace("real", "double precision");
+            let kind = kind
+                .to_lowercase()
+                .replace("integer", "bigint")
+                .replace("real", "double precision")
+                .replace("blob", "bytea");
             let not_null = row.get::<i64, _>("notnull") == 1 || pk > 0;
             let default = row.get::<Option<String>, _>("dflt_value").unwrap_or_default();
             let numbered = pk > 0 && ddl.contains(&format!("{name} integer primary key autoincrement"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::config::{Config, Faults, Route};
+use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
 use super::{keys, routes};
 use crate::domain::provider::ProviderTable;
@@ -173,6 +174,15 @@ fn look_at_rules(config: &Config, mut part: Part<'_>) -> Option<ProviderTable> {
             }
         }
         Err(error) => part.fault("[rules] tags", error, "name a readable file, or leave the key out"),
+        Ok(_) => {}
+    }
+    match ReplyRules::load(config) {
+        Err(ReplyRulesError::Faults(faults)) => {
+            for fault in faults.faults {
+                part.fault(&format!("{}:{}", faults.file, fault.line), fault.what, &fault.fix);
+            }
+        }
+        Err(error) => part.fault("[rules] replies", error, "name a readable file, or leave the key out"),
         Ok(_) => {}
     }
     let table = routes::provider_table(config);

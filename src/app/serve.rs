@@ -16,6 +16,7 @@ use super::config::Config;
 use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
+use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
 use super::ticks::{Disk, Dispatching, Learn, Plan, Watch};
@@ -48,6 +49,8 @@ const ROUTE_PAUSE_LAST_MS: i64 = 15_000;
 const LEARN_IDLE: Duration = Duration::from_millis(200);
 /// How soon dispatch looks again when it found nothing to do.
 const DISPATCH_IDLE: Duration = Duration::from_millis(2);
+/// How soon a change of a file of rules is noticed.
+const RULES_LOOK: Duration = Duration::from_secs(1);
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
 
@@ -120,6 +123,7 @@ impl Daemon {
         let (http_addr, admin_addr) = (local(&http)?, local(&admin)?);
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{http_addr}"));
         let providers = routes::provider_table(&config)?;
+        let replies = ReplyRules::load(&config)?;
         let epoch = begin_epoch(session, lock.is_some()).await?;
         let base = Base {
             db: session.db.clone(),
@@ -139,7 +143,8 @@ impl Daemon {
         };
         let links = links(&base, &shelf, mailbox.as_ref()).await?;
         let turns = base.turns(&mut writers);
-        base.send(&mut crew, links, &shelf, turns);
+        base.send(&mut crew, links, &shelf, turns, &replies);
+        base.reread(&mut crew, replies);
         base.watch(&mut writers, lock.is_none());
         let rules = Arc::new(tag_rules(&config)?);
         base.learn(&mut crew, rules.clone());
@@ -260,7 +265,7 @@ impl Base {
     }
 
     /// Plan, dispatch and couriers.
-    fn send(&self, crew: &mut Crew, links: Vec<Arc<RouteLink>>, shelf: &Shelf, turns: Turns) {
+    fn send(&self, crew: &mut Crew, links: Vec<Arc<RouteLink>>, shelf: &Shelf, turns: Turns, replies: &ReplyRules) {
         let queue = &self.config.queue;
         let (tls, refused) = TlsConfigs::native();
         for why in refused {
@@ -271,6 +276,7 @@ impl Base {
             turns: turns.clone(),
             keyring: self.keyring.clone(),
             tls,
+            replies: replies.current(),
             arm_wait_ms: queue.arm_wait_ms,
             dot_after_arm_ms: queue.dot_after_arm_ms,
             idle: Duration::from_millis(self.config.smtp.idle_ms.unsigned_abs()),
@@ -315,6 +321,12 @@ impl Base {
         // It beats on while others drain: a daemon that finishes its work is not dead.
         let late = self.late.clone();
         crew.spawn("watch", async move { repeat("watch", late, beat, &mut watch).await });
+    }
+
+    /// Reads the files again that may change under a running daemon.
+    fn reread(&self, crew: &mut Crew, mut replies: ReplyRules) {
+        let soft = self.soft.clone();
+        crew.spawn("rules", async move { repeat("rules", soft, RULES_LOOK, &mut replies).await });
     }
 
     fn learn(&self, crew: &mut Crew, rules: Arc<Rules>) {

@@ -1,6 +1,7 @@
 //! Pure decisions: no I/O, no clock, no SQL, no tokio. Time and chance are arguments.
 
 pub mod address;
+pub mod bounce;
 pub mod campaign;
 pub mod catalog;
 pub mod consent;

@@ -7,11 +7,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::handover::{Job, RouteLink};
 use crate::base::World;
 use crate::base::token::Keyring;
+use crate::domain::bounce::{Judged, ReplyClass, Rules, Said};
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
 use crate::render::{self, Mail, Recipient, RenderError};
 use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs};
@@ -22,6 +24,8 @@ pub struct Desk {
     pub turns: Turns,
     pub keyring: Arc<Keyring>,
     pub tls: TlsConfigs,
+    /// What servers' words mean, as of now.
+    pub replies: watch::Receiver<Arc<Rules>>,
     /// Longest wait for the answer to an arm, milliseconds.
     pub arm_wait_ms: i64,
     /// Longest time between "armed" and the dot, on the clock that counts suspension, milliseconds.
@@ -286,8 +290,9 @@ impl Courier {
             }
             Err(failure) => failure,
         };
+        let judged = failure.reply().map(|reply| self.judge(job, reply));
         let outcome = match failure.reply() {
-            Some(reply) if reply.permanent() => Outcome::Bounced { why: "refused_content" },
+            Some(reply) if is_final(reply, judged) => Outcome::Bounced { why: "refused_content" },
             Some(_) => self.deferred(job, now_ms),
             None if failure.in_doubt() => Outcome::Lost,
             None if matches!(failure.kind, Kind::Unfit(_)) => Outcome::Failed { why: "unfit" },
@@ -296,14 +301,25 @@ impl Courier {
         if !matches!(failure.kind, Kind::Unfit(_)) {
             self.note(&failure, now_ms);
         }
-        settle(job, outcome, now_ms, Some(self.trouble(&failure)))
+        settle(job, outcome, now_ms, Some(self.trouble(&failure, judged)))
+    }
+
+    /// What a server's refusal means for this recipient.
+    fn judge(&self, job: &Job, reply: &Reply) -> Judged {
+        let domain = job.member.email.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let said = Said { domain, code: Some(reply.code), enhanced: reply.enhanced, text: &reply.text };
+        let rules = self.desk.replies.borrow().clone();
+        rules.judge(&said)
     }
 
     /// The recipient, the sender or the content was refused before the dot: settle what is owed and this.
     async fn refused(&mut self, owed: Option<Settle>, ready: &Ready, stage: Stage, reply: &Reply) -> Result<(), Ended> {
         self.settle(owed).await?;
         let now_ms = self.desk.world.now_ms();
-        let outcome = match (stage, reply.permanent()) {
+        // What a server thinks of our sender or of our hurry is nothing against the recipient.
+        let judged = (stage != Stage::Mail).then(|| self.judge(&ready.job, reply));
+        let is_final = is_final(reply, judged);
+        let outcome = match (stage, is_final) {
             (Stage::Mail, true) => Outcome::Failed { why: "sender_refused" },
             (Stage::Mail, false) => Outcome::Released { due_at_ms: self.link.health.failed(now_ms) },
             (Stage::Rcpt, true) => Outcome::Bounced { why: "refused_recipient" },
@@ -313,7 +329,8 @@ impl Courier {
         if !self.connection.as_ref().is_some_and(Connection::is_clean) {
             self.connection = None;
         }
-        let trouble = self.trouble(&Failure { stage, kind: Kind::Refused(reply.clone()), dot_written: false });
+        let failure = Failure { stage, kind: Kind::Refused(reply.clone()), dot_written: false };
+        let trouble = self.trouble(&failure, judged);
         self.settle(settle(&ready.job, outcome, now_ms, Some(trouble))).await
     }
 
@@ -324,7 +341,7 @@ impl Courier {
         let now_ms = self.desk.world.now_ms();
         if matches!(failure.kind, Kind::Unfit(_)) && failure.stage >= Stage::Mail {
             let outcome = Outcome::Failed { why: "unfit" };
-            return self.settle(settle(&ready.job, outcome, now_ms, Some(self.trouble(failure)))).await;
+            return self.settle(settle(&ready.job, outcome, now_ms, Some(self.trouble(failure, None)))).await;
         }
         // A server may end a kept connection at any moment: only a new one that fails is a trouble of the route.
         let is_ended = self.is_kept && failure.stage == Stage::Mail && !matches!(failure.kind, Kind::TimedOut);
@@ -354,13 +371,13 @@ impl Courier {
         due.map_or(Outcome::Failed { why: "given_up" }, |due_at_ms| Outcome::Deferred { due_at_ms })
     }
 
-    fn trouble(&self, failure: &Failure) -> Trouble {
+    fn trouble(&self, failure: &Failure, judged: Option<Judged>) -> Trouble {
         let reply = failure.reply();
         Trouble {
             route: self.link.route.name.clone(),
             stage: failure.stage.as_str(),
             class: match &failure.kind {
-                Kind::Refused(_) => "refused",
+                Kind::Refused(_) => judged.map_or("refused", |judged| judged.class.as_str()),
                 Kind::Lost(_) => "lost",
                 Kind::TimedOut => "timed_out",
                 Kind::Protocol(_) => "protocol",
@@ -369,6 +386,7 @@ impl Courier {
             code: reply.map(|reply| reply.code),
             enhanced: reply.and_then(Reply::enhanced_text),
             text: reply.map_or_else(|| failure.kind.to_string(), |reply| reply.text.clone()),
+            against: judged.and_then(|judged| Some((judged.class, judged.threshold?))),
         }
     }
 
@@ -382,6 +400,11 @@ impl Courier {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a refusal ends the message: a 5xx, unless it only says that we were too fast, which some providers do.
+fn is_final(reply: &Reply, judged: Option<Judged>) -> bool {
+    reply.permanent() && judged.is_none_or(|judged| judged.class != ReplyClass::RateLimited)
 }
 
 fn envelope(mail: &Mail) -> Result<Envelope<'_>, Failure> {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::count::{Deltas, count_upsert};
 use crate::base::text;
+use crate::domain::bounce::{ReplyClass, Threshold};
 use crate::domain::message::{MessageEvent, MessageState};
+use crate::store::strike::{self, Strike};
 use crate::store::{Conn, Pair, Rows, StoreError};
 use crate::{bulk, on};
 
@@ -59,6 +61,8 @@ pub struct Trouble {
     pub code: Option<u16>,
     pub enhanced: Option<String>,
     pub text: String,
+    /// What counts against the address if the message ends here, with when that is enough to suppress it.
+    pub against: Option<(ReplyClass, Threshold)>,
 }
 
 /// The wish to write a final dot, with everything it was decided on.
@@ -89,6 +93,7 @@ struct Standing {
     state: String,
     why: Option<String>,
     sent_at_ms: Option<i64>,
+    addr_key: Option<i64>,
 }
 
 /// Runs a batch of turns within the caller's transaction: all settles, then all arms. Returns, by turn, whether its
@@ -125,11 +130,12 @@ async fn settle(mut conn: Conn<'_>, settles: &[&Settle], deltas: &mut Deltas) ->
         return Ok(());
     }
     let standing = standing(conn.again(), settles).await?;
-    let mut rows = Rows::default();
+    let (mut rows, mut strikes) = (Rows::default(), Vec::new());
     for settle in settles {
         let Some(row) = standing.get(&(settle.run_id, settle.id)) else { continue };
         let Some(moved) = decide(settle, row)? else { continue };
         deltas.moved(row.run_id, row.variant, (state_of(row)?, row.why.as_deref()), (moved.state, moved.why));
+        strikes.extend(against(settle, row, moved.state));
         rows.push(&(
             row.run_id,
             row.id,
@@ -160,15 +166,25 @@ async fn settle(mut conn: Conn<'_>, settles: &[&Settle], deltas: &mut Deltas) ->
         let (sql, rows) = (conn.pick(&SQL), rows.json());
         on!(conn.again(), "settle messages", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))?;
     }
+    strike::record(conn.again(), &strikes, "smtp").await?;
     keep_trouble(conn, settles).await
+}
+
+/// What counts against the address of a message that ended undelivered.
+fn against(settle: &Settle, row: &Standing, state: MessageState) -> Option<Strike> {
+    let (class, threshold) = settle.trouble.as_ref()?.against?;
+    let ended = matches!(state, MessageState::Bounced | MessageState::Failed);
+    let addr_key = row.addr_key.filter(|_| ended)?;
+    Some(Strike { addr_key, class, threshold, at_ms: settle.at_ms })
 }
 
 async fn standing(conn: Conn<'_>, settles: &[&Settle]) -> Result<HashMap<(i64, i64), Standing>, StoreError> {
     const SQL: Pair = Pair {
-        sqlite: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms from json_each($1) s
+        sqlite:
+            "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms, m.addr_key from json_each($1) s
              cross join message m on m.id = cast(s.value ->> 1 as bigint) and m.run_id = cast(s.value ->> 0 as bigint)",
         // Other daemons write here: lock, in the order every statement over several rows locks in.
-        postgres: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms
+        postgres: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.why, m.sent_at_ms, m.addr_key
              from json_array_elements(cast($1 as json)) s
              join message m on m.run_id = cast(s.value ->> 0 as bigint) and m.id = cast(s.value ->> 1 as bigint)
              order by m.run_id, m.id for update of m",

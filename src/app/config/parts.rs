@@ -280,12 +280,14 @@ impl Mailbox {
 pub struct Rules {
     /// How events become tags; `None`: the embedded `tags.toml`.
     pub tags: Option<PathBuf>,
+    /// What mail servers' refusals mean; `None`: the embedded `replies.toml`.
+    pub replies: Option<PathBuf>,
     /// Which domains are whose, and how fast they take mail; `None`: the embedded `shaping.toml`.
     pub shaping: Option<PathBuf>,
 }
 
 impl Rules {
     pub(super) fn read(s: &mut Section<'_>) -> Rules {
-        Rules { tags: s.path("tags"), shaping: s.path("shaping") }
+        Rules { tags: s.path("tags"), replies: s.path("replies"), shaping: s.path("shaping") }
     }
 }
