@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use common::{Running, cpu_us, folder, indicia, median, number, serve, smtp_sink};
+use common::{cpu_us, folder, fresh_database, indicia, median, number, serve, smtp_sink};
 use serde_json::Value;
 
 const CONNECTIONS: usize = 20;
@@ -75,7 +75,7 @@ fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>
     let seconds = (last_settle(home, postgres.map(|_| database.as_str()))
         - report["started_at_ms"].as_i64().expect("started")) as f64
         / 1e3;
-    stop(daemon);
+    daemon.stop();
     (mails as f64 / seconds, cpu, mail)
 }
 
@@ -93,12 +93,6 @@ fn last_settle(home: &Path, postgres: Option<&str>) -> i64 {
     })
 }
 
-fn stop(daemon: Running) {
-    let _ = Command::new("kill").arg(daemon.0.id().to_string()).status();
-    let mut daemon = daemon;
-    let _ = daemon.0.wait();
-}
-
 /// Mails per second of `smtp-source` with the mail in a file.
 fn control(home: &Path, mails: usize, mail: &[u8]) -> f64 {
     let (_sink, port) = smtp_sink();
@@ -113,19 +107,6 @@ fn control(home: &Path, mails: usize, mail: &[u8]) -> f64 {
         .expect("smtp-source");
     assert!(done.success(), "smtp-source failed");
     mails as f64 / began.elapsed().as_secs_f64()
-}
-
-/// A fresh database on the server whose base URL was given.
-fn fresh_database(base: &str) -> String {
-    let name =
-        format!("bench{}", std::process::id() as u64 * 1_000 + Instant::now().elapsed().as_nanos() as u64 % 1_000);
-    let _ = Command::new("psql")
-        .args([&format!("{base}/postgres"), "-qc", &format!("drop database if exists {name}")])
-        .status();
-    let made =
-        Command::new("psql").args([&format!("{base}/postgres"), "-qc", &format!("create database {name}")]).status();
-    assert!(made.is_ok_and(|status| status.success()), "could not create a database on {base}");
-    format!("{base}/{name}")
 }
 
 /// A key file for a daemon on PostgreSQL.

@@ -9,6 +9,7 @@ mod bad_template;
 mod check;
 mod command_line;
 mod config_file;
+mod contract;
 mod daemon_life;
 mod database_lost;
 mod disk_full;

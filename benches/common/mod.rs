@@ -17,6 +17,14 @@ pub fn number(name: &str, default: usize) -> usize {
 /// A child process, killed when dropped.
 pub struct Running(pub Child);
 
+impl Running {
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -58,6 +66,21 @@ pub fn smtp_sink() -> (Running, u16) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     panic!("smtp-sink does not listen");
+}
+
+/// A fresh database on the server whose base URL was given.
+pub fn fresh_database(base: &str) -> String {
+    let name = format!(
+        "bench{}",
+        std::process::id() as u64 * 1_000 + std::time::Instant::now().elapsed().as_nanos() as u64 % 1_000
+    );
+    let _ = Command::new("psql")
+        .args([&format!("{base}/postgres"), "-qc", &format!("drop database if exists {name}")])
+        .status();
+    let made =
+        Command::new("psql").args([&format!("{base}/postgres"), "-qc", &format!("create database {name}")]).status();
+    assert!(made.is_ok_and(|status| status.success()), "could not create a database on {base}");
+    format!("{base}/{name}")
 }
 
 /// Runs `indicia ARGUMENTS` to its end and gives its stdout.

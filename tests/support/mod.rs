@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, servers, sinks of their own.
 
 pub mod campaign;
+pub mod contract;
 pub mod daemon;
 pub mod db;
 pub mod queue;
