@@ -29,6 +29,7 @@ mod permission;
 mod products;
 mod queue;
 mod queue_simulation;
+mod recommend_evaluate;
 mod render;
 mod reply_classes;
 mod report;

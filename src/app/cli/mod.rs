@@ -28,6 +28,7 @@ pub mod member;
 pub mod message;
 pub mod migrate;
 mod progress;
+pub mod recommend;
 pub mod render_trial;
 pub mod segment;
 pub mod serve;
@@ -51,11 +52,11 @@ const COMMAND_LOG_LEVEL: &str = "warn";
 /// Declares the verbs and where each is run. `with session` commands get an open, migrated database; `alone` ones get
 /// the options and find out for themselves what works.
 macro_rules! commands {
-    (with session { $($(#[$meta:meta])* $name:ident => $module:ident,)* } alone { $($alone:ident => $lone:ident,)* }) => {
+    (with session { $($(#[$meta:meta])* $name:ident => $module:ident,)* } alone { $($(#[$lonemeta:meta])* $alone:ident => $lone:ident,)* }) => {
         #[derive(Debug, clap::Subcommand)]
         enum Verb {
             $($(#[$meta])* $name($module::Command),)*
-            $($alone($lone::Command),)*
+            $($(#[$lonemeta])* $alone($lone::Command),)*
         }
 
         async fn dispatch(verb: Verb, global: &Global) -> Result<Exit, Failure> {
@@ -90,6 +91,8 @@ commands! {
         Check => check,
         Demo => demo,
         Migrate => migrate,
+        #[command(subcommand)]
+        Recommend => recommend,
         RenderTrial => render_trial,
         Serve => serve,
     }

@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 
 use super::batch::{self, Outcome};
 use super::field;
+use super::reading::Said;
 use super::table::{Cell, Row};
 use super::{Fault, Kind, Who};
 use crate::domain::address::AddrSecret;
+use crate::domain::recommend::log;
 use crate::domain::{event as names, money};
 use crate::store::event::{self, NewEvent};
 use crate::store::{Conn, StoreError, member, product};
@@ -43,6 +45,28 @@ pub(super) struct Call {
     at_ms: i64,
     props: String,
     deeds: Vec<Deed>,
+}
+
+impl Call {
+    /// The looks and purchases it tells of.
+    pub(super) fn say(&self, mut take: impl FnMut(Said<'_>)) {
+        let bought = self.name == names::ORDER_COMPLETED;
+        let looked = [names::PRODUCT_VIEWED, names::PRODUCT_CLICKED, names::PRODUCT_ADDED].contains(&&*self.name);
+        if !bought && !looked {
+            return;
+        }
+        let props: Map<String, Value> = serde_json::from_str(&self.props).unwrap_or_default();
+        for deed in &self.deeds {
+            let Some((sku, _)) = &deed.sku else { continue };
+            take(Said {
+                member: &self.who.name(),
+                sku,
+                deed: log::Deed { at_ms: self.at_ms, product: 0, bought },
+                price_minor: deed.value_minor,
+                category: text(&props, "category"),
+            });
+        }
+    }
 }
 
 struct Deed {

@@ -16,6 +16,7 @@ mod lines;
 mod members;
 mod orders;
 mod products;
+mod reading;
 mod rejects;
 mod table;
 
@@ -33,6 +34,7 @@ use crate::text_enum;
 
 pub use batch::{BATCH_MS, BATCH_ROWS_MAX, Progress};
 pub use lines::{FILE_LINES_MAX, ROW_BYTES_MAX};
+pub use reading::{Reading, read};
 pub use table::COLUMNS_MAX;
 
 text_enum! {
@@ -245,6 +247,11 @@ impl Who {
 
     fn key(&self) -> (Option<i64>, Option<&str>) {
         (self.addr_key, self.external_id.as_deref())
+    }
+
+    /// One text for each member, for telling them apart.
+    fn name(&self) -> String {
+        self.external_id.clone().unwrap_or_else(|| self.addr_key.unwrap_or_default().to_string())
     }
 
     /// The member meant: by external id, else by address.

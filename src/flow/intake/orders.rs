@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::batch::{self, Outcome};
 use super::field::{self, Change, change};
+use super::reading::Said;
 use super::table::Row;
 use super::{Fault, Who};
 use crate::domain::address::AddrSecret;
 use crate::domain::order::OrderStatus;
+use crate::domain::recommend::log::Deed;
 use crate::domain::{event as names, money};
 use crate::store::event::{self, NewEvent};
 use crate::store::order::{self, Line, Order};
@@ -30,6 +32,22 @@ pub(super) struct OrderRow {
     currency: String,
     status: Change<OrderStatus>,
     coupon: Change<String>,
+}
+
+impl OrderRow {
+    /// The purchase it tells of; none that was cancelled or given back.
+    pub(super) fn say(&self, mut take: impl FnMut(Said<'_>)) {
+        if !matches!(self.status.given(), None | Some(OrderStatus::Completed | OrderStatus::Pending)) {
+            return;
+        }
+        take(Said {
+            member: &self.who.name(),
+            sku: &self.sku,
+            deed: Deed { at_ms: self.ordered_at_ms, product: 0, bought: true },
+            price_minor: Some(self.price_minor),
+            category: None,
+        });
+    }
 }
 
 /// Judges the rows of an orders file.

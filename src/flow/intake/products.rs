@@ -27,6 +27,13 @@ pub(super) struct ProductRow {
     stock: Change<i64>,
 }
 
+impl ProductRow {
+    /// The product, and its category where the row gives one.
+    pub(super) fn category(&self) -> (&str, Option<&String>) {
+        (&self.sku, self.category.given())
+    }
+}
+
 /// Judges the rows of a products file.
 #[derive(Default)]
 pub(super) struct Door;

@@ -7,12 +7,16 @@
 //! - The **rules** decide what may be shown at all ([`Desk::is_allowed`]) and how much of one kind
 //!   ([`Slack`]). What sells best fills the places that are left.
 
+pub mod evaluate;
+pub mod log;
+pub mod signify;
+
 use std::sync::Arc;
 
-use super::catalog::{BANDS, Catalog, Index, Node, Product, Shelf};
-use super::member::Member;
-use super::tagging::{BRAND, INTEREST};
 use crate::base::draw;
+use crate::domain::catalog::{BANDS, Catalog, Index, Node, Product, Shelf};
+use crate::domain::member::Member;
+use crate::domain::tagging::{BRAND, INTEREST};
 use crate::text_enum;
 
 /// Most products one block can ask for.
@@ -166,7 +170,7 @@ impl Reason {
         }
     }
 
-    /// The reason as a [`Shown`](super::shown::Shown) keeps it: one letter, and what it rests on only where the
+    /// The reason as a [`Shown`](crate::domain::shown::Shown) keeps it: one letter, and what it rests on only where the
     /// product does not tell.
     pub fn code(&self, product: &Product) -> String {
         let mut code = self.why.letter().to_string();
