@@ -6,6 +6,7 @@ mod admin;
 mod bad_config;
 mod bad_input;
 mod bad_template;
+mod browser;
 mod check;
 mod command_line;
 mod config_file;
