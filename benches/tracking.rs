@@ -23,6 +23,7 @@ use indicia::base::World;
 use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::touch::Agents;
+use indicia::flow::editions::Editions;
 use indicia::flow::track;
 use indicia::flow::web_version::WebVersions;
 use indicia::on;
@@ -216,7 +217,13 @@ impl Site {
         let metrics = Metrics::new();
         let (tracker, writer) = track::tracker(db.clone(), metrics.clone());
         tokio::spawn(writer.run());
-        let web_versions = WebVersions::new(db.clone(), keys.clone(), Vec::new(), "http://t.example".to_owned());
+        let web_versions = WebVersions::new(
+            db.clone(),
+            Editions::new(db.clone()),
+            keys.clone(),
+            Vec::new(),
+            "http://t.example".to_owned(),
+        );
         let state = PublicState {
             db: db.clone(),
             world: World::system(),

@@ -189,6 +189,7 @@ async fn every_page_renders_with_what_it_is_about() {
             &["suppressed", "A kettle", "the disk is full", "two@example.com", "no &lt;b&gt;such"],
         ),
         ("/admin/campaigns/sale-2026/live", &["data-every=\"5000\""]),
+        ("/admin/campaigns/sale-2026/progress", &["data-every=\"5000\"", "finished"]),
         ("/admin/members", &["one@example.com", "three@example.com"]),
         ("/admin/members?q=nobody@example.com", &["Nobody is known as"]),
         ("/admin/members/1", &["interest:kettle", "1.0", "sale-2026", "A kettle", "granted"]),

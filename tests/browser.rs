@@ -49,11 +49,13 @@ fn a_marketer_sees_the_campaign_go_out_and_a_click_become_a_tag() {
     browser.click("a.row");
     browser.until("document.querySelector('h1')?.textContent === 'spring sale'");
     browser.ask(MARK);
-    let delivered = "Number(document.querySelectorAll('.tile strong')[1].textContent)";
-    browser.until(&format!("{delivered} > 0 && document.querySelector('.pill').textContent === 'sending'"));
-    let first = browser.ask(&format!("return {delivered}"));
-    browser.until(&format!("{delivered} > {first}"));
-    browser.until(&format!("{delivered} === {MEMBERS} && document.querySelector('.pill').textContent === 'finished'"));
+    let state = "document.querySelector('.pill').textContent";
+    let sent = "Number(document.querySelector('.legend b')?.textContent ?? 0)";
+    browser.until(&format!("{sent} > 0 && {state} === 'sending'"));
+    let first = browser.ask(&format!("return {sent}"));
+    browser.until(&format!("{sent} > {first} && {state} === 'sending'"));
+    browser.until(&format!("{sent} === {MEMBERS} && {state} === 'finished'"));
+    browser.until(&format!("Number(document.querySelectorAll('.tile strong')[1].textContent) === {MEMBERS}"));
     assert_eq!(browser.ask("return window.stayed"), true, "the page was loaded again");
 
     browser.open(&format!("{admin}/mailbox?q=anna"));

@@ -44,3 +44,23 @@ async fn a_second_signal_stops_at_once() {
     let accounts = campaign.finished(&sink, &daemon);
     assert_eq!((accounts.n("sent"), accounts.n("in_doubt")), (MEMBERS - CONNECTIONS, CONNECTIONS), "{accounts:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_before_the_dot_does_not_hold_up_the_drain() {
+    const SENT: usize = 20;
+    let sink = Sink::start().await;
+    // Its timeout is five minutes, and the drain has thirty seconds.
+    sink.script(Fault::new(At::Mail, Act::Hang).after(SENT as u64));
+    let campaign = Campaign::new(&sink, &people(MEMBERS), &[]);
+    let daemon = campaign.home.start();
+    campaign.start(None);
+    sink.wait_for(SENT).await;
+    let began = Instant::now();
+    assert_eq!(daemon.stop(), 0);
+    assert!(began.elapsed().as_secs() < 15, "the server's silence was waited for: {:?}", began.elapsed());
+    let accounts = campaign.accounts(&sink);
+    assert_eq!((accounts.n("sent"), accounts.n("queued")), (SENT, MEMBERS - SENT), "{accounts:?}");
+    sink.behave();
+    let daemon = campaign.home.start();
+    campaign.finished(&sink, &daemon).all_sent(MEMBERS);
+}

@@ -24,6 +24,7 @@ mod learn;
 mod mailbox;
 mod member_day;
 mod member_show;
+mod metrics;
 mod parity;
 mod pause;
 mod permission;

@@ -13,16 +13,12 @@ use crate::domain::catalog::Catalog;
 use crate::domain::provider::{OTHER, ProviderTable};
 use crate::domain::retry::Retry;
 use crate::flow::dispatch::Library;
+use crate::flow::editions::{EditionError, Editions};
 use crate::flow::handover::{ContextError, RunContext};
 use crate::flow::pace::Pace;
 use crate::render::{self, Compiled, Stationery};
 use crate::store::run::Run;
-use crate::store::{Db, StoreError, catalog, provider, template};
-
-/// How old a catalogue may be before its tables are looked at again, milliseconds.
-const CATALOG_LOOK_MS: i64 = 5_000;
-/// Compiled versions kept.
-const VERSIONS_MAX: usize = 64;
+use crate::store::{Db, StoreError, provider};
 
 /// The daemon's library; cheap to clone.
 #[derive(Clone)]
@@ -33,23 +29,16 @@ struct Inner {
     world: World,
     config: Arc<Config>,
     public_url: String,
-    versions: Mutex<HashMap<i64, Arc<Compiled>>>,
-    catalog: Mutex<Option<Shelved>>,
+    editions: Editions,
     providers: ProviderTable,
     /// Paces by route (or `run:ID`) and provider.
     paces: Mutex<HashMap<(String, i64), Arc<Pace>>>,
 }
 
-struct Shelved {
-    catalog: Catalog,
-    version: catalog::Version,
-    looked_at_ms: i64,
-}
-
 impl Shelf {
     pub fn new(db: Db, world: World, config: Arc<Config>, providers: ProviderTable, public_url: String) -> Shelf {
-        let (versions, catalog, paces) = Default::default();
-        Shelf(Arc::new(Inner { db, world, config, providers, public_url, versions, catalog, paces }))
+        let editions = Editions::new(db.clone());
+        Shelf(Arc::new(Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() }))
     }
 
     /// A template version, compiled once.
@@ -57,23 +46,15 @@ impl Shelf {
     /// # Errors
     /// When there is no such version, or it does not compile.
     pub async fn version(&self, id: i64) -> Result<Arc<Compiled>, ContextError> {
-        let mut versions = self.0.versions.lock().await;
-        if let Some(compiled) = versions.get(&id) {
-            return Ok(compiled.clone());
-        }
-        let mut reader = self.0.db.reader().await?;
-        let source = template::source(reader.conn(), id).await?;
-        let source = source.ok_or_else(|| ContextError::Unfit(format!("there is no template version {id}")))?;
-        let compiled = render::compile(&source).map_err(|faults| {
-            let fault = faults.first().map(ToString::to_string).unwrap_or_default();
-            ContextError::Unfit(format!("template {} does not compile: {fault}", source.name))
-        })?;
-        let compiled = Arc::new(compiled.of_version(id));
-        if versions.len() >= VERSIONS_MAX {
-            versions.clear();
-        }
-        versions.insert(id, compiled.clone());
-        Ok(compiled)
+        self.0.editions.version(id).await.map_err(|error| match error {
+            EditionError::Store(error) => ContextError::Store(error),
+            other => ContextError::Unfit(other.to_string()),
+        })
+    }
+
+    /// What mails are rendered from, for others who render.
+    pub fn editions(&self) -> Editions {
+        self.0.editions.clone()
     }
 
     /// What every mail of a campaign has in common; `run` 0 for a preview.
@@ -161,31 +142,21 @@ impl Library for Shelf {
         })
     }
 
-    async fn provider_pace(&self, route: &str, provider_id: i64) -> Result<Option<Arc<Pace>>, StoreError> {
+    async fn provider_name(&self, id: i64) -> Result<Arc<str>, StoreError> {
+        let mut reader = self.0.db.reader().await?;
+        let known = provider::all(reader.conn()).await?;
+        Ok(known.iter().find(|(known, _)| *known == id).map_or(OTHER, |(_, name)| name).into())
+    }
+
+    async fn provider_pace(&self, route: &str, (id, name): (i64, &str)) -> Result<Option<Arc<Pace>>, StoreError> {
         let Some(configured) = self.0.config.routes.iter().find(|configured| configured.name == route) else {
             return Ok(None);
         };
-        let mut reader = self.0.db.reader().await?;
-        let known = provider::all(reader.conn()).await?;
-        let name = known.iter().find(|(id, _)| *id == provider_id).map_or(OTHER, |(_, name)| name);
         let rate = routes::pace(configured, &self.0.providers, name).per_second;
-        self.pace(route, provider_id, rate).await
+        self.pace(route, id, rate).await
     }
 
     async fn catalog(&self) -> Result<Catalog, StoreError> {
-        let now_ms = self.0.world.now_ms();
-        let mut shelved = self.0.catalog.lock().await;
-        if let Some(shelved) = shelved.as_ref().filter(|shelved| now_ms - shelved.looked_at_ms < CATALOG_LOOK_MS) {
-            return Ok(shelved.catalog.clone());
-        }
-        let mut reader = self.0.db.reader().await?;
-        let version = catalog::version(reader.conn(), now_ms).await?;
-        if let Some(shelved) = shelved.as_mut().filter(|shelved| shelved.version == version) {
-            shelved.looked_at_ms = now_ms;
-            return Ok(shelved.catalog.clone());
-        }
-        let loaded = catalog::load(reader.conn(), now_ms).await?;
-        *shelved = Some(Shelved { catalog: loaded.clone(), version, looked_at_ms: now_ms });
-        Ok(loaded)
+        self.0.editions.catalog(self.0.world.now_ms()).await
     }
 }

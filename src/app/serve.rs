@@ -19,7 +19,7 @@ use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Disk, Dispatching, Learn, Plan, Watch};
+use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -29,7 +29,8 @@ use crate::domain::tagging::Rules;
 use crate::domain::touch::Agents;
 use crate::flow::courier::{Courier, Desk};
 use crate::flow::dispatch::Dispatch;
-use crate::flow::handover::{Health, Jobs, RouteLink};
+use crate::flow::editions::Editions;
+use crate::flow::handover::{Health, Jobs, RouteLink, Tally};
 use crate::flow::plan::Terms;
 use crate::flow::track;
 use crate::flow::web_version::WebVersions;
@@ -51,6 +52,8 @@ const LEARN_IDLE: Duration = Duration::from_millis(200);
 const DISPATCH_IDLE: Duration = Duration::from_millis(2);
 /// How soon a change of a file of rules is noticed.
 const RULES_LOOK: Duration = Duration::from_secs(1);
+/// How often what waits is counted for `/metrics`.
+const GAUGES_LOOK: Duration = Duration::from_secs(2);
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
 
@@ -102,6 +105,8 @@ struct Known {
     mailbox: Option<Arc<Mailbox>>,
     admin_url: String,
     shop: Option<axum::Router>,
+    /// What sent mails are shown again from.
+    editions: Editions,
 }
 
 impl Daemon {
@@ -152,7 +157,14 @@ impl Daemon {
         let secret = setting::addr_secret(tx.conn(), &base.world).await?;
         tx.commit().await?;
         let letters = mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone());
-        let known = Known { secret, rules, mailbox: letters, admin_url: format!("http://{admin_addr}"), shop };
+        let known = Known {
+            secret,
+            rules,
+            mailbox: letters,
+            admin_url: format!("http://{admin_addr}"),
+            shop,
+            editions: shelf.editions(),
+        };
         base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
             ready: true,
@@ -237,6 +249,7 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
     for configured in &base.config.routes {
         links.push(Arc::new(RouteLink {
             route: routes::smtp_route(configured, &base.config.smtp)?,
+            tally: Tally::new(base.metrics.clone(), &configured.name),
             jobs: Jobs::default(),
             connections: configured.connections.max(1) as usize,
             pace: shelf.route_pace(configured).await?,
@@ -247,6 +260,7 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
         tracing::warn!("no [[route]] is configured: every mail goes to the built-in mailbox and to nobody else");
         links.push(Arc::new(RouteLink {
             route: mailbox.route(),
+            tally: Tally::new(base.metrics.clone(), "mailbox"),
             jobs: Jobs::default(),
             connections: MAILBOX_CONNECTIONS,
             pace: None,
@@ -321,6 +335,9 @@ impl Base {
         // It beats on while others drain: a daemon that finishes its work is not dead.
         let late = self.late.clone();
         crew.spawn("watch", async move { repeat("watch", late, beat, &mut watch).await });
+        let mut gauges = Gauges { db: self.db.clone(), metrics: self.metrics.clone() };
+        let late = self.late.clone();
+        crew.spawn("gauges", async move { repeat("gauges", late, GAUGES_LOOK, &mut gauges).await });
     }
 
     /// Reads the files again that may change under a running daemon.
@@ -349,6 +366,7 @@ impl Base {
             agents: Agents::default(),
             web_versions: WebVersions::new(
                 self.db.clone(),
+                known.editions,
                 self.keyring.clone(),
                 self.config.senders.iter().map(render_sender).collect(),
                 public_url.to_owned(),

@@ -10,12 +10,16 @@ use super::serve::recover_piece;
 use super::workers::Worker;
 use crate::base::World;
 use crate::base::metrics::Metrics;
+use crate::domain::message::MessageState;
 use crate::domain::tagging::Rules;
 use crate::flow::dispatch::Dispatch;
 use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
-use crate::store::{Db, Lane, StoreError, daemon};
+use crate::queue::count;
+use crate::store::{Db, Lane, StoreError, daemon, outbox};
 
+/// Events waiting to be learned from that are counted, at most.
+const UNLEARNED_MAX: i64 = 100_000;
 /// How often free space is looked at.
 const ROOM_LOOK: Duration = Duration::from_millis(250);
 
@@ -93,6 +97,28 @@ impl Watch {
             self.drain.cancel();
         }
         Ok(living)
+    }
+}
+
+/// Says how much waits: messages by state, events to be learned from.
+pub struct Gauges {
+    pub db: Db,
+    pub metrics: Metrics,
+}
+
+impl Worker for Gauges {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        let mut reader = self.db.reader().await?;
+        let standing = count::standing(reader.conn()).await?;
+        let unlearned = outbox::waiting(reader.conn(), UNLEARNED_MAX).await?;
+        for state in [MessageState::Queued, MessageState::Leased, MessageState::Armed, MessageState::InDoubt] {
+            let n = standing.iter().find(|(known, _)| known == state.as_str()).map_or(0, |(_, n)| *n);
+            self.metrics.stand(state.as_str(), n);
+        }
+        self.metrics.unlearned.set(unlearned);
+        Ok(false)
     }
 }
 

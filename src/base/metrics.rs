@@ -54,10 +54,9 @@ pub struct Metrics {
     pub settled: Family<Settled, Counter>,
     /// One commit of the send queue: settle and arm.
     pub turn_commit: Stopwatch,
-    /// One whole conversation over a message, from claim to reply.
+    /// One message from its rendering to the last reply it got.
     pub delivery: Stopwatch,
-    /// Messages now waiting, leased, armed: set by who counts them.
-    pub standing: Family<Standing, Gauge>,
+    standing: Family<Standing, Gauge>,
     /// One commit of what came back.
     pub track_commit: Stopwatch,
     pub track_batch: Histogram,
@@ -76,11 +75,11 @@ pub struct Stopwatch(Histogram);
 
 /// A duration being taken; dropped without [`Timer::stop`] it counts nothing.
 #[must_use]
-pub struct Timer<'a>(&'a Stopwatch, Instant);
+pub struct Timer(Stopwatch, Instant);
 
 impl Stopwatch {
-    pub fn start(&self) -> Timer<'_> {
-        Timer(self, Instant::now())
+    pub fn start(&self) -> Timer {
+        Timer(self.clone(), Instant::now())
     }
 
     pub fn observe(&self, took: Duration) {
@@ -88,7 +87,7 @@ impl Stopwatch {
     }
 }
 
-impl Timer<'_> {
+impl Timer {
     pub fn stop(self) {
         self.0.observe(self.1.elapsed());
     }
@@ -112,7 +111,7 @@ impl Metrics {
         registry.register("messages", "Messages settled, by outcome, route and provider", settled.clone());
         registry.register("queue_messages", "Messages in the queue, by state", standing.clone());
         registry.register("turn_commit_seconds", "Commits of the send queue", turn_commit.0.clone());
-        registry.register("delivery_seconds", "Deliveries from claim to reply", delivery.0.clone());
+        registry.register("delivery_seconds", "Deliveries from rendering to the last reply", delivery.0.clone());
         registry.register("track_commit_seconds", "Commits of opens and clicks", track_commit.0.clone());
         registry.register("track_batch_touches", "Opens and clicks per commit", track_batch.clone());
         registry.register("touches", "Opens, clicks, unsubscribes, by kind and class", touches.clone());
@@ -141,6 +140,11 @@ impl Metrics {
     pub fn settle(&self, state: &'static str, route: &Arc<str>, provider: &Arc<str>) {
         let labels = Settled { state, route: route.clone(), provider: provider.clone() };
         self.settled.get_or_create(&labels).inc();
+    }
+
+    /// Says how many messages stand in a state now.
+    pub fn stand(&self, state: &'static str, n: i64) {
+        self.standing.get_or_create(&Standing { state }).set(n);
     }
 
     /// Counts `n` touches that became durable.

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::handover::{Job, RouteLink};
 use crate::base::World;
+use crate::base::metrics::Timer;
 use crate::base::token::Keyring;
 use crate::domain::bounce::{Judged, ReplyClass, Rules, Said};
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
 use crate::render::{self, Mail, Recipient, RenderError};
-use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs};
+use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs, hurried};
 
 /// What every courier of a daemon shares.
 pub struct Desk {
@@ -38,6 +39,7 @@ pub struct Desk {
 struct Ready {
     job: Job,
     mail: Mail,
+    timer: Timer,
 }
 
 /// A job some of whose tokens are taken: what is missing is waited for, what is taken is not taken twice.
@@ -150,7 +152,7 @@ impl Courier {
     }
 
     async fn render(&self, job: Job) -> Result<Option<Ready>, Ended> {
-        let now_ms = self.desk.world.now_ms();
+        let (timer, now_ms) = (self.link.tally.start(), self.desk.world.now_ms());
         let (_, version) = &job.run.versions[job.row.variant as usize];
         let recipient = Recipient { message_id: job.row.id, member: &job.member, history: &job.history };
         let date_ms = job.row.armed_at_ms.unwrap_or(now_ms);
@@ -164,7 +166,7 @@ impl Courier {
             now_ms,
         );
         let (outcome, error) = match rendered {
-            Ok(mail) => return Ok(Some(Ready { job, mail })),
+            Ok(mail) => return Ok(Some(Ready { job, mail, timer })),
             Err(RenderError::Abort { reason }) => (Outcome::Skipped { why: "template" }, reason),
             Err(error) => (Outcome::Failed { why: "render" }, error.to_string()),
         };
@@ -176,7 +178,7 @@ impl Courier {
             text: error,
             ..Trouble::default()
         };
-        self.settle(settle(&job, outcome, now_ms, Some(trouble))).await?;
+        self.settle(self.end(&job, outcome, now_ms, Some(trouble))).await?;
         Ok(None)
     }
 
@@ -205,6 +207,7 @@ impl Courier {
             let Some(mut connection) = self.connection.take() else { return Ok(()) };
             let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
             let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
+            current.timer.stop();
             self.is_kept = true;
             self.connection = Some(connection).filter(|connection| connection.is_clean() || next.is_some());
             owed = Some(self.outcome(&current.job, finished.reply));
@@ -236,7 +239,12 @@ impl Courier {
         let mut route = self.link.route.clone();
         route.pipelining &= !self.link.health.in_lockstep(self.desk.world.now_ms());
         self.is_kept = false;
-        let mut connection = Connection::open(&route, &self.desk.tls).await?;
+        let mut connection = tokio::select! {
+            biased;
+            opened = Connection::open(&route, &self.desk.tls) => opened?,
+            () = hurried(&self.stop) => return Err(Failure::new(Stage::Connect, Kind::TimedOut)),
+        };
+        connection.hurry_when(self.stop.clone());
         let opened = connection.open_envelope(&envelope).await;
         self.connection = Some(connection);
         opened
@@ -286,7 +294,7 @@ impl Courier {
                 self.link.health.succeeded();
                 self.link.health.reply_came();
                 let remote_id = Some(crate::base::text::clean(&reply.text, 100)).filter(|text| !text.is_empty());
-                return settle(job, Outcome::Sent { remote_id }, now_ms, None);
+                return self.end(job, Outcome::Sent { remote_id }, now_ms, None);
             }
             Err(failure) => failure,
         };
@@ -301,7 +309,7 @@ impl Courier {
         if !matches!(failure.kind, Kind::Unfit(_)) {
             self.note(&failure, now_ms);
         }
-        settle(job, outcome, now_ms, Some(self.trouble(&failure, judged)))
+        self.end(job, outcome, now_ms, Some(self.trouble(&failure, judged)))
     }
 
     /// What a server's refusal means for this recipient.
@@ -331,7 +339,7 @@ impl Courier {
         }
         let failure = Failure { stage, kind: Kind::Refused(reply.clone()), dot_written: false };
         let trouble = self.trouble(&failure, judged);
-        self.settle(settle(&ready.job, outcome, now_ms, Some(trouble))).await
+        self.settle(self.end(&ready.job, outcome, now_ms, Some(trouble))).await
     }
 
     /// The envelope could not be opened: nothing of this message was delivered.
@@ -341,12 +349,15 @@ impl Courier {
         let now_ms = self.desk.world.now_ms();
         if matches!(failure.kind, Kind::Unfit(_)) && failure.stage >= Stage::Mail {
             let outcome = Outcome::Failed { why: "unfit" };
-            return self.settle(settle(&ready.job, outcome, now_ms, Some(self.trouble(failure, None)))).await;
+            return self.settle(self.end(&ready.job, outcome, now_ms, Some(self.trouble(failure, None)))).await;
+        }
+        if self.stop.is_cancelled() {
+            return self.give_back(&ready.job, now_ms).await;
         }
         // A server may end a kept connection at any moment: only a new one that fails is a trouble of the route.
         let is_ended = self.is_kept && failure.stage == Stage::Mail && !matches!(failure.kind, Kind::TimedOut);
         let due_at_ms = if is_ended { now_ms } else { self.note(failure, now_ms) };
-        self.settle(settle(&ready.job, Outcome::Released { due_at_ms }, now_ms, None)).await
+        self.settle(self.end(&ready.job, Outcome::Released { due_at_ms }, now_ms, None)).await
     }
 
     /// Counts a failed conversation against the route and says when to try again.
@@ -391,7 +402,13 @@ impl Courier {
     }
 
     async fn give_back(&self, job: &Job, due_at_ms: i64) -> Result<(), Ended> {
-        self.settle(settle(job, Outcome::Released { due_at_ms }, self.desk.world.now_ms(), None)).await
+        self.settle(self.end(job, Outcome::Released { due_at_ms }, self.desk.world.now_ms(), None)).await
+    }
+
+    /// The settle of a job's attempt, counted.
+    fn end(&self, job: &Job, outcome: Outcome, at_ms: i64, trouble: Option<Trouble>) -> Settle {
+        self.link.tally.ended(job, &outcome);
+        Settle { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt, outcome, at_ms, trouble }
     }
 
     async fn settle(&self, settle: impl Into<Option<Settle>>) -> Result<(), Ended> {
@@ -409,9 +426,4 @@ fn is_final(reply: &Reply, judged: Option<Judged>) -> bool {
 
 fn envelope(mail: &Mail) -> Result<Envelope<'_>, Failure> {
     Envelope::new(&mail.envelope_from, &mail.envelope_to)
-}
-
-/// The settle of a job's attempt.
-pub fn settle(job: &Job, outcome: Outcome, at_ms: i64, trouble: Option<Trouble>) -> Settle {
-    Settle { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt, outcome, at_ms, trouble }
 }

@@ -27,11 +27,14 @@ pub trait Library: Send + Sync {
     /// Everything the mails of a run have in common.
     fn context(&self, run: &Run) -> impl Future<Output = Result<RunContext, ContextError>> + Send;
 
+    /// What a group of servers is called.
+    fn provider_name(&self, id: i64) -> impl Future<Output = Result<Arc<str>, StoreError>> + Send;
+
     /// How fast a provider is served over a route, where that is bounded.
     fn provider_pace(
         &self,
         route: &str,
-        provider_id: i64,
+        provider: (i64, &str),
     ) -> impl Future<Output = Result<Option<Arc<Pace>>, StoreError>> + Send;
 
     /// The catalogue, at most some seconds old.
@@ -62,6 +65,7 @@ struct Sending {
 
 struct LaneState {
     provider_id: i64,
+    provider: Arc<str>,
     /// The provider's pace on each route.
     paces: Vec<Option<Arc<Pace>>>,
     mark: Mark,
@@ -145,11 +149,19 @@ impl<L: Library> Dispatch<L> {
     async fn lanes(&self, providers: Vec<i64>) -> Result<Vec<LaneState>, StoreError> {
         let mut lanes = Vec::with_capacity(providers.len());
         for provider_id in providers {
+            let provider = self.library.provider_name(provider_id).await?;
             let mut paces = Vec::with_capacity(self.routes.len());
             for link in &self.routes {
-                paces.push(self.library.provider_pace(&link.route.name, provider_id).await?);
+                paces.push(self.library.provider_pace(&link.route.name, (provider_id, &provider)).await?);
             }
-            lanes.push(LaneState { provider_id, paces, mark: Mark::default(), marked_at_ms: 0, asleep_until_ms: 0 });
+            lanes.push(LaneState {
+                provider_id,
+                provider,
+                paces,
+                mark: Mark::default(),
+                marked_at_ms: 0,
+                asleep_until_ms: 0,
+            });
         }
         Ok(lanes)
     }
@@ -203,6 +215,7 @@ impl<L: Library> Dispatch<L> {
         let held = &self.runs[&run_id];
         let (context, lane) = (held.context.clone(), &held.lanes[at]);
         let provider_id = lane.provider_id;
+        let provider = lane.provider.clone();
         let provider_pace = lane.paces.get(route).cloned().flatten();
         let slowest = [&context.pace, &provider_pace, &link.pace]
             .into_iter()
@@ -224,7 +237,7 @@ impl<L: Library> Dispatch<L> {
             if claimed.is_empty() {
                 return Ok(Vec::new());
             }
-            self.prepare(&context, claimed, provider_pace, now_ms).await
+            self.prepare(&context, &link, claimed, (provider, provider_pace), now_ms).await
         };
         let found = !leases.is_empty();
         match prepared.await {
@@ -274,8 +287,9 @@ impl<L: Library> Dispatch<L> {
     async fn prepare(
         &self,
         context: &Arc<RunContext>,
+        link: &RouteLink,
         claimed: Vec<Claimed>,
-        provider_pace: Option<Arc<Pace>>,
+        (provider, provider_pace): (Arc<str>, Option<Arc<Pace>>),
         now_ms: i64,
     ) -> Result<Vec<Job>, StoreError> {
         let ids: Vec<i64> = claimed.iter().filter_map(|row| row.member_id).collect();
@@ -304,10 +318,13 @@ impl<L: Library> Dispatch<L> {
             };
             let member = member.unwrap_or_default();
             let history = histories.remove(&id).unwrap_or_default();
-            let (catalog, provider_pace) = (catalog.clone(), provider_pace.clone());
-            let job = Job { run: context.clone(), row, member, history, catalog, provider_pace };
-            match why {
-                Some(why) => skipped.push((Lease::of(&job), Outcome::Skipped { why })),
+            let (catalog, provider, provider_pace) = (catalog.clone(), provider.clone(), provider_pace.clone());
+            let job = Job { run: context.clone(), row, member, history, catalog, provider, provider_pace };
+            match why.map(|why| Outcome::Skipped { why }) {
+                Some(outcome) => {
+                    link.tally.ended(&job, &outcome);
+                    skipped.push((Lease::of(&job), outcome));
+                }
                 None => jobs.push(job),
             }
         }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use super::pace::Pace;
+use crate::base::metrics::{Metrics, Timer};
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
 use crate::domain::recommend::History;
 use crate::domain::retry::Retry;
+use crate::queue::Outcome;
 use crate::queue::claim::Claimed;
 use crate::render::{Compiled, Stationery};
 use crate::smtp::Route;
@@ -47,6 +49,8 @@ pub struct Job {
     pub history: History,
     /// The catalogue as it was when the job was claimed: prices and stock seconds old.
     pub catalog: Catalog,
+    /// The name of the group of servers it goes to.
+    pub provider: Arc<str>,
     /// The pace of the job's provider on the route it was given to.
     pub provider_pace: Option<Arc<Pace>>,
 }
@@ -123,8 +127,40 @@ impl Jobs {
     }
 }
 
+/// Counts what becomes of a route's messages.
+pub struct Tally {
+    metrics: Metrics,
+    route: Arc<str>,
+}
+
+impl Tally {
+    pub fn new(metrics: Metrics, route: &str) -> Tally {
+        Tally { metrics, route: route.into() }
+    }
+
+    /// An attempt ended; what was only given back has not.
+    pub fn ended(&self, job: &Job, outcome: &Outcome) {
+        let state = match outcome {
+            Outcome::Sent { .. } => "sent",
+            Outcome::Bounced { .. } => "bounced",
+            Outcome::Deferred { .. } => "deferred",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Skipped { .. } => "skipped",
+            Outcome::Lost => "in_doubt",
+            Outcome::Released { .. } => return,
+        };
+        self.metrics.settle(state, &self.route, &job.provider);
+    }
+
+    /// A delivery begins.
+    pub fn start(&self) -> Timer {
+        self.metrics.delivery.start()
+    }
+}
+
 /// A route as dispatch and its couriers share it.
 pub struct RouteLink {
+    pub tally: Tally,
     pub route: Route,
     pub jobs: Jobs,
     pub connections: usize,

@@ -3,6 +3,7 @@
 pub mod audience;
 pub mod courier;
 pub mod dispatch;
+pub mod editions;
 pub mod handover;
 pub mod intake;
 pub mod learn;

@@ -3,20 +3,14 @@
 //! It is rendered from the version, the products and the balance that the record names, under the time at which the
 //! mail was armed. Its links are the mail's own: whoever holds the link to the web version holds the mail.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
-
+use super::editions::{EditionError, Editions};
 use crate::base::token::Keyring;
-use crate::domain::catalog::Catalog;
 use crate::domain::recommend::History;
-use crate::render::{Compiled, Recipient, RenderError, Sender, Stationery, compile, render_page};
+use crate::render::{Recipient, RenderError, Sender, Stationery, render_page};
 use crate::store::timeline::ShownMail;
-use crate::store::{Conn, Db, StoreError, catalog, history, member, template, timeline};
-
-/// Template versions kept compiled.
-const VERSIONS_MAX: usize = 32;
+use crate::store::{Db, StoreError, history, member, timeline};
 
 /// Why a mail could not be shown again.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +19,8 @@ pub enum WebVersionError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Render(#[from] RenderError),
-    #[error("template version {0} does not compile any more")]
-    Template(i64),
+    #[error(transparent)]
+    Edition(#[from] EditionError),
     #[error("sender {0:?} is no longer configured")]
     Sender(String),
 }
@@ -37,14 +31,18 @@ pub struct WebVersions {
     keys: Arc<Keyring>,
     senders: Vec<Sender>,
     public_url: String,
-    compiled: Mutex<HashMap<i64, Arc<Compiled>>>,
-    catalog: Mutex<Option<(catalog::Version, Catalog)>>,
+    editions: Editions,
 }
 
 impl WebVersions {
-    pub fn new(db: Db, keys: Arc<Keyring>, senders: Vec<Sender>, public_url: String) -> WebVersions {
-        let (compiled, catalog) = (Mutex::default(), Mutex::default());
-        WebVersions { db, keys, senders, public_url, compiled, catalog }
+    pub fn new(
+        db: Db,
+        editions: Editions,
+        keys: Arc<Keyring>,
+        senders: Vec<Sender>,
+        public_url: String,
+    ) -> WebVersions {
+        WebVersions { db, editions, keys, senders, public_url }
     }
 
     /// The HTML of a sent mail, or `None` when it is no more: never armed, its member erased, its record dropped.
@@ -58,9 +56,9 @@ impl WebVersions {
         let Some(mut member) = found else { return Ok(None) };
         member.points = mail.shown.balance;
         let history = history::load(reader.conn(), &[member.id], now_ms).await?.remove(&member.id).unwrap_or_default();
-        let compiled = self.compiled(reader.conn(), mail.shown.template_version).await?;
-        let catalog = self.catalog(reader.conn(), now_ms).await?;
         drop(reader);
+        let compiled = self.editions.version(mail.shown.template_version).await?;
+        let catalog = self.editions.catalog(now_ms).await?;
         let stationery = self.stationery(run, &mail)?;
         let keys = self.keys.clone();
         let render = move || {
@@ -77,34 +75,5 @@ impl WebVersions {
         let sender = self.senders.iter().find(|sender| sender.key == doc.sender);
         let sender = sender.ok_or_else(|| WebVersionError::Sender(doc.sender.clone()))?;
         Ok(Stationery::new(run, &doc.campaign, &doc.topic, doc.class, sender.clone(), &self.public_url))
-    }
-
-    async fn compiled(&self, conn: Conn<'_>, version: i64) -> Result<Arc<Compiled>, WebVersionError> {
-        let mut kept = self.compiled.lock().await;
-        if let Some(compiled) = kept.get(&version) {
-            return Ok(compiled.clone());
-        }
-        let gone = || WebVersionError::Template(version);
-        let source = template::source(conn, version).await?.ok_or_else(gone)?;
-        let compiled = Arc::new(compile(&source).map_err(|_| gone())?.of_version(version));
-        if kept.len() >= VERSIONS_MAX {
-            kept.clear();
-        }
-        kept.insert(version, compiled.clone());
-        Ok(compiled)
-    }
-
-    /// The catalogue, loaded again only when it has changed.
-    async fn catalog(&self, mut conn: Conn<'_>, now_ms: i64) -> Result<Catalog, WebVersionError> {
-        let mut kept = self.catalog.lock().await;
-        let version = catalog::version(conn.again(), now_ms).await?;
-        match &*kept {
-            Some((known, catalog)) if *known == version => Ok(catalog.clone()),
-            _ => {
-                let fresh = catalog::load(conn, now_ms).await?;
-                *kept = Some((version, fresh.clone()));
-                Ok(fresh)
-            }
-        }
     }
 }

@@ -80,6 +80,13 @@ pub async fn of_run(conn: Conn<'_>, run_id: i64) -> Result<Vec<Count>, StoreErro
     on!(conn, "read a run's counts", c => sqlx::query_as(SQL).bind(run_id).fetch_all(&mut *c).await)
 }
 
+/// How many rows of all runs are in each state that waits for something.
+pub async fn standing(conn: Conn<'_>) -> Result<Vec<(String, i64)>, StoreError> {
+    const SQL: &str = "select state, cast(sum(n) as bigint) from run_count
+         where state in ('queued', 'leased', 'armed', 'in_doubt') group by state";
+    on!(conn, "count the queue", c => sqlx::query_as(SQL).fetch_all(&mut *c).await)
+}
+
 /// How many rows of a run are in `state`.
 pub fn sum(counts: &[Count], state: MessageState) -> i64 {
     counts.iter().filter(|count| count.state == state.as_str()).map(|count| count.n).sum()

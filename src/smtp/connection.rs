@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Kind, Stage};
 use super::reply::Reply;
@@ -54,6 +56,15 @@ impl Capabilities {
     }
 }
 
+/// How long a server is still waited for when its client was told to stop.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// Waits until told to stop, and a moment longer.
+pub async fn hurried(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(HURRY).await;
+}
+
 /// Where a connection stands between two calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -76,6 +87,8 @@ pub struct Connection {
     pub(super) line: Vec<u8>,
     /// A body that needed dots.
     pub(super) stuffed: Vec<u8>,
+    /// Cancelled: no reply but a dot's is waited for long.
+    hurry: Option<CancellationToken>,
 }
 
 impl Connection {
@@ -113,6 +126,7 @@ impl Connection {
             state: State::Broken,
             line: Vec::new(),
             stuffed: Vec::new(),
+            hurry: None,
         }
     }
 
@@ -163,6 +177,12 @@ impl Connection {
             return Err(Failure::new(Stage::Auth, Kind::Protocol(why)));
         };
         expect(reply, Stage::Auth, 235).map(|_| ())
+    }
+
+    /// From when `stop` is cancelled, a server gets a moment for each reply instead of its whole timeout. The reply to a
+    /// final dot is waited for all the same: before the dot nothing is at stake, after it everything is.
+    pub fn hurry_when(&mut self, stop: CancellationToken) {
+        self.hurry = Some(stop);
     }
 
     pub fn capabilities(&self) -> Capabilities {
@@ -218,10 +238,18 @@ impl Connection {
 
     pub(super) async fn read(&mut self, stage: Stage) -> Result<Reply, Failure> {
         let wait = self.wait(stage);
-        self.wire.reply(wait).await.map_err(|kind| Failure::new(stage, kind))
+        let reply = match self.hurry.as_ref().filter(|_| stage != Stage::Dot) {
+            None => self.wire.reply(wait).await,
+            Some(stop) => tokio::select! {
+                biased;
+                reply = self.wire.reply(wait) => reply,
+                () = hurried(stop) => Err(Kind::TimedOut),
+            },
+        };
+        reply.map_err(|kind| Failure::new(stage, kind))
     }
 
-    pub(super) fn wait(&self, stage: Stage) -> std::time::Duration {
+    pub(super) fn wait(&self, stage: Stage) -> Duration {
         let timeouts = &self.timeouts;
         match stage {
             Stage::Connect => timeouts.connect,

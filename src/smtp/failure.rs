@@ -53,7 +53,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(stage: Stage, kind: Kind) -> Failure {
+    /// A failure before any dot.
+    pub fn new(stage: Stage, kind: Kind) -> Failure {
         Failure { stage, kind, dot_written: false }
     }
 

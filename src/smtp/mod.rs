@@ -18,7 +18,7 @@ mod reply;
 mod route;
 mod wire;
 
-pub use connection::{Capabilities, Connection};
+pub use connection::{Capabilities, Connection, hurried};
 pub use deliver::{Envelope, Finished, Opened};
 pub use failure::{Failure, Kind, Stage};
 pub use reply::{Enhanced, Reply};

@@ -26,6 +26,12 @@ pub async fn waits(conn: Conn<'_>) -> Result<bool, StoreError> {
     Ok(one.is_some())
 }
 
+/// How many wait, counted up to `most`.
+pub async fn waiting(conn: Conn<'_>, most: i64) -> Result<i64, StoreError> {
+    const SQL: &str = "select count(*) from (select id from outbox limit $1) q";
+    on!(conn, "count events", c => sqlx::query_scalar(SQL).bind(most).fetch_one(&mut *c).await)
+}
+
 /// Takes up to `limit` of the longest waiting out, as (source, row).
 ///
 /// # Crash

@@ -8,6 +8,7 @@ use indicia::base::World;
 use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::touch::Agents;
+use indicia::flow::editions::Editions;
 use indicia::flow::track;
 use indicia::flow::web_version::WebVersions;
 use indicia::on;
@@ -122,7 +123,13 @@ impl Site {
         let (tracker, writer) = track::tracker(db.clone(), metrics.clone());
         tokio::spawn(writer.run());
         let shutdown = CancellationToken::new();
-        let web_versions = WebVersions::new(db.clone(), keys.clone(), vec![sender()], "http://t.example".to_owned());
+        let web_versions = WebVersions::new(
+            db.clone(),
+            Editions::new(db.clone()),
+            keys.clone(),
+            vec![sender()],
+            "http://t.example".to_owned(),
+        );
         let state = PublicState {
             db: db.clone(),
             world: world.clone(),

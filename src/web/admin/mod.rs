@@ -76,6 +76,7 @@ fn router(mut state: AdminState) -> Router {
         .route("/admin/live", get(pages::overview_live))
         .route("/admin/campaigns/{name}", get(pages::campaign))
         .route("/admin/campaigns/{name}/live", get(pages::campaign_live))
+        .route("/admin/campaigns/{name}/progress", get(pages::campaign_progress))
         .route("/admin/campaigns/{name}/{act}", post(pages::act))
         .route("/admin/members", get(pages::members))
         .route("/admin/members/{id}", get(pages::member))

@@ -23,6 +23,11 @@ use crate::web::page::Pages;
 const CAMPAIGNS_MAX: i64 = 50;
 const MEMBERS_MAX: i64 = 50;
 
+/// How often a report is counted again for a page: so many times what counting it took, within these bounds.
+const REPORT_SPARE: i64 = 20;
+const REPORT_EVERY_MS: i64 = 5_000;
+const REPORT_EVERY_MAX_MS: i64 = 300_000;
+
 type Shared = State<Arc<AdminState>>;
 
 pub async fn home() -> Redirect {
@@ -96,47 +101,72 @@ pub async fn overview_live(State(state): Shared) -> Result<Html<String>, AdminEr
     Ok(Html(state.pages.admin("campaigns_live", &lines(&state).await?)))
 }
 
+/// The part of a campaign's page that kept counts tell: cheap at any size.
 #[derive(Serialize)]
-struct CampaignPage {
-    nav: &'static str,
+struct ProgressPart {
     line: Line,
+    /// What may be asked of it now.
+    acts: Vec<&'static str>,
+    progress_every_ms: i64,
+}
+
+impl ProgressPart {
+    fn of(run: &Run, progress: Progress) -> ProgressPart {
+        let acts = [("pause", RunEvent::Pause), ("resume", RunEvent::Resume), ("cancel", RunEvent::Cancel)];
+        let acts = acts.into_iter().filter(|(_, event)| run.state.next(*event).is_some()).map(|(name, _)| name);
+        let progress_every_ms = if run.state.is_over() { 5_000 } else { 1_000 };
+        ProgressPart { line: Line::of(progress), acts: acts.collect(), progress_every_ms }
+    }
+}
+
+/// The part that is counted from the messages and touches themselves.
+#[derive(Serialize)]
+struct ReportPart {
     report: Report,
     segment: String,
     topic: String,
-    /// What may be asked of it now.
-    acts: Vec<&'static str>,
     every_ms: i64,
 }
 
-async fn one(conn: Conn<'_>, run: &Run) -> Result<CampaignPage, AdminError> {
-    let report = report::report(conn, run).await?;
-    let acts = [("pause", RunEvent::Pause), ("resume", RunEvent::Resume), ("cancel", RunEvent::Cancel)];
-    let acts = acts.into_iter().filter(|(_, event)| run.state.next(*event).is_some()).map(|(name, _)| name);
-    // A run that is over still gathers clicks; a report of a large one takes a while.
-    let every_ms = if run.state.is_over() { 5_000 } else { 1_000 };
-    Ok(CampaignPage {
-        nav: "campaigns",
-        line: Line::of(report.progress.clone()),
-        report,
-        segment: run.doc.segment.clone(),
-        topic: run.doc.topic.clone(),
-        acts: acts.collect(),
-        every_ms,
-    })
+impl ReportPart {
+    async fn read(conn: Conn<'_>, state: &AdminState, run: &Run) -> Result<ReportPart, AdminError> {
+        let began_ms = state.world.boot_ms();
+        let report = report::report(conn, run).await?;
+        let took_ms = state.world.boot_ms() - began_ms;
+        let every_ms = (took_ms * REPORT_SPARE).clamp(REPORT_EVERY_MS, REPORT_EVERY_MAX_MS);
+        Ok(ReportPart { report, segment: run.doc.segment.clone(), topic: run.doc.topic.clone(), every_ms })
+    }
 }
 
-async fn campaign_page(state: &AdminState, name: &str, template: &str) -> Result<Html<String>, AdminError> {
-    let mut reader = state.db.reader().await?;
-    let run = api::named(reader.conn(), name).await?;
-    Ok(Html(state.pages.admin(template, &one(reader.conn(), &run).await?)))
+#[derive(Serialize)]
+struct CampaignPage {
+    nav: &'static str,
+    #[serde(flatten)]
+    progress: ProgressPart,
+    #[serde(flatten)]
+    report: ReportPart,
 }
 
 pub async fn campaign(State(state): Shared, Path(name): Path<String>) -> Result<Html<String>, AdminError> {
-    campaign_page(&state, &name, "campaign").await
+    let mut reader = state.db.reader().await?;
+    let run = api::named(reader.conn(), &name).await?;
+    let report = ReportPart::read(reader.conn(), &state, &run).await?;
+    let progress = ProgressPart::of(&run, report.report.progress.clone());
+    let page = CampaignPage { nav: "campaigns", progress, report };
+    Ok(Html(state.pages.admin("campaign", &page)))
+}
+
+pub async fn campaign_progress(State(state): Shared, Path(name): Path<String>) -> Result<Html<String>, AdminError> {
+    let mut reader = state.db.reader().await?;
+    let run = api::named(reader.conn(), &name).await?;
+    let progress = report::progress(reader.conn(), &run).await?;
+    Ok(Html(state.pages.admin("campaign_progress", &ProgressPart::of(&run, progress))))
 }
 
 pub async fn campaign_live(State(state): Shared, Path(name): Path<String>) -> Result<Html<String>, AdminError> {
-    campaign_page(&state, &name, "campaign_live").await
+    let mut reader = state.db.reader().await?;
+    let run = api::named(reader.conn(), &name).await?;
+    Ok(Html(state.pages.admin("campaign_live", &ReportPart::read(reader.conn(), &state, &run).await?)))
 }
 
 /// A button of a campaign's page.
