@@ -56,3 +56,4 @@ mod tidy;
 mod tracking;
 mod two_daemons;
 mod web_version;
+mod went_back;

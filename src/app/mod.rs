@@ -4,6 +4,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod high_water;
 pub mod keys;
 pub mod launch;
 pub mod library;

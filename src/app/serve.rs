@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::{Failure, Session};
 use super::config::Config;
+use super::high_water::HighWater;
 use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, Watch};
+use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -31,7 +33,7 @@ use crate::flow::courier::{Courier, Desk};
 use crate::flow::dispatch::Dispatch;
 use crate::flow::editions::Editions;
 use crate::flow::handover::{Health, Jobs, RouteLink, Tally};
-use crate::flow::plan::Terms;
+use crate::flow::plan::{self, Terms};
 use crate::flow::track;
 use crate::flow::web_version::WebVersions;
 use crate::queue::{Turns, recover};
@@ -94,6 +96,7 @@ struct Base {
     keyring: Arc<Keyring>,
     metrics: Metrics,
     epoch: i64,
+    clocks_agree: Arc<AtomicBool>,
     soft: CancellationToken,
     late: CancellationToken,
 }
@@ -137,6 +140,7 @@ impl Daemon {
             keyring,
             metrics: Metrics::new(),
             epoch,
+            clocks_agree: Arc::new(AtomicBool::new(true)),
             soft: CancellationToken::new(),
             late: CancellationToken::new(),
         };
@@ -212,15 +216,36 @@ impl Daemon {
         self.writers.finish(drain).await;
         let mut tx = self.session.db.begin(Lane::Turn).await?;
         daemon::end(tx.conn(), self.epoch, self.session.now_ms()).await?;
+        let turn_no = daemon::turn_no(tx.conn(), self.epoch).await?;
         tx.commit().await?;
+        if let Some(turn_no) = turn_no {
+            HighWater::new(&self.session.config.state_folder(), self.epoch).raise(turn_no)?;
+        }
         tracing::info!("stopped");
         Ok(())
     }
 }
 
+/// Whether the database knows less than the last daemon here saw it commit.
+async fn went_back(session: &Session) -> Result<bool, Failure> {
+    let folder = session.config.state_folder();
+    let last = HighWater::last(&folder).map_err(|error| {
+        Failure::new(format!("could not read the high-water mark in {}: {error}", folder.display()))
+            .fix("if the database was not restored from a copy, delete the file high-water there")
+    })?;
+    let Some(last) = last else { return Ok(false) };
+    let mut reader = session.db.reader().await?;
+    let known = daemon::turn_no(reader.conn(), last.epoch).await?;
+    Ok(known.is_none_or(|known| known < last.turn_no))
+}
+
 /// A new epoch. On SQLite the lock proves every earlier daemon dead: what they held is recovered here and now.
-async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, StoreError> {
+async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, Failure> {
     let now_ms = session.now_ms();
+    if went_back(session).await? {
+        tracing::error!("{WENT_BACK}");
+        plan::doubt_all(&session.db, WENT_BACK, now_ms).await?;
+    }
     let mut tx = session.db.begin(Lane::Turn).await?;
     if alone {
         daemon::reap(tx.conn(), i64::MAX, now_ms).await?;
@@ -305,7 +330,7 @@ impl Base {
         let dispatch = Dispatch::new(ids, turns, shelf.clone(), links, bounds);
         let poll = Duration::from_millis(queue.poll_ms.unsigned_abs());
         let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes);
-        let mut dispatching = Dispatching::new(dispatch, poll, disk, self.soft.clone());
+        let mut dispatching = Dispatching::new(dispatch, poll, disk, self.clocks_agree.clone(), self.soft.clone());
         let soft = self.soft.clone();
         crew.spawn("dispatch", async move {
             repeat("dispatch", soft, DISPATCH_IDLE, &mut dispatching).await;
@@ -330,6 +355,8 @@ impl Base {
             dead_after_ms: shared.then_some(self.config.queue.dead_after_ms),
             beats: 0,
             drain: self.soft.clone(),
+            high_water: HighWater::new(&self.config.state_folder(), self.epoch),
+            clocks_agree: self.clocks_agree.clone(),
         };
         let beat = Duration::from_millis(self.config.queue.beat_ms.unsigned_abs());
         // It beats on while others drain: a daemon that finishes its work is not dead.

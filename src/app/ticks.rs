@@ -1,10 +1,13 @@
 //! The daemon's workers: what each of them does at a tick.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::high_water::HighWater;
 use super::library::Shelf;
 use super::serve::recover_piece;
 use super::workers::Worker;
@@ -20,6 +23,12 @@ use crate::store::{Db, Lane, StoreError, daemon, outbox};
 
 /// Events waiting to be learned from that are counted, at most.
 const UNLEARNED_MAX: i64 = 100_000;
+/// How far the database's clock may be off this machine's, milliseconds.
+const CLOCK_OFF_MAX_MS: i64 = 30_000;
+/// Why runs stand still after a restore.
+pub(super) const WENT_BACK: &str = "the database has gone back in time (a restored copy, or a standby promoted too \
+    early): mails that read as queued may have been sent since. Every campaign stands still: cancel it, or resume it \
+    and send those mails again";
 /// How often free space is looked at.
 const ROOM_LOOK: Duration = Duration::from_millis(250);
 
@@ -42,7 +51,7 @@ impl Worker for Plan {
 pub struct Learn {
     pub db: Db,
     pub world: World,
-    pub rules: std::sync::Arc<Rules>,
+    pub rules: Arc<Rules>,
     pub metrics: Metrics,
 }
 
@@ -67,6 +76,9 @@ pub struct Watch {
     pub beats: u32,
     /// Cancelled when somebody declared this daemon dead.
     pub drain: CancellationToken,
+    pub high_water: HighWater,
+    /// Whether this machine's clock and the database's agree.
+    pub clocks_agree: Arc<AtomicBool>,
 }
 
 impl Worker for Watch {
@@ -84,19 +96,54 @@ impl Worker for Watch {
 }
 
 impl Watch {
-    async fn beat(&self) -> Result<bool, StoreError> {
+    async fn beat(&mut self) -> Result<bool, StoreError> {
         let now_ms = self.world.now_ms();
         let mut tx = self.db.begin(Lane::Turn).await?;
         let living = daemon::beat(tx.conn(), self.epoch, now_ms).await?;
+        let turn_no = daemon::turn_no(tx.conn(), self.epoch).await?;
+        let theirs_ms = daemon::clock_ms(tx.conn()).await?;
         if let Some(dead_after_ms) = self.dead_after_ms.filter(|_| living && self.beats >= 2) {
             daemon::reap(tx.conn(), now_ms - dead_after_ms, now_ms).await?;
         }
         tx.commit().await?;
+        self.compare_clocks(theirs_ms.map_or(0, |theirs_ms| theirs_ms - now_ms));
+        if let Some(turn_no) = turn_no {
+            self.keep_high_water(turn_no, now_ms).await?;
+        }
         if !living && !self.drain.is_cancelled() {
             tracing::error!("another daemon declared this one dead: it drains and ends; start it again");
             self.drain.cancel();
         }
         Ok(living)
+    }
+}
+
+impl Watch {
+    /// A daemon whose clock is off would send too early or too late, and judge others dead that live.
+    fn compare_clocks(&self, off_ms: i64) {
+        let agree = off_ms.abs() <= CLOCK_OFF_MAX_MS;
+        if self.clocks_agree.swap(agree, Ordering::Relaxed) != agree {
+            match agree {
+                true => tracing::info!("sending goes on: the database's clock and this machine's agree again"),
+                false => tracing::error!(
+                    off_ms,
+                    "sending stops: the database's clock is {off_ms} ms off this machine's; set both by NTP"
+                ),
+            }
+        }
+    }
+
+    async fn keep_high_water(&mut self, turn_no: i64, now_ms: i64) -> Result<(), StoreError> {
+        match self.high_water.raise(turn_no) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::error!("{WENT_BACK}");
+                plan::doubt_all(&self.db, WENT_BACK, now_ms).await?;
+                self.high_water.accept(turn_no);
+            }
+            Err(error) => tracing::warn!(%error, "could not write the high-water mark: {error}"),
+        }
+        Ok(())
     }
 }
 
@@ -128,12 +175,19 @@ pub struct Dispatching {
     survey: Every,
     look: Every,
     disk: Disk,
+    clocks_agree: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
 impl Dispatching {
-    pub fn new(dispatch: Dispatch<Shelf>, poll: Duration, disk: Disk, stop: CancellationToken) -> Dispatching {
-        Dispatching { dispatch, survey: Every::new(poll), look: Every::new(ROOM_LOOK), disk, stop }
+    pub fn new(
+        dispatch: Dispatch<Shelf>,
+        poll: Duration,
+        disk: Disk,
+        clocks_agree: Arc<AtomicBool>,
+        stop: CancellationToken,
+    ) -> Dispatching {
+        Dispatching { dispatch, survey: Every::new(poll), look: Every::new(ROOM_LOOK), disk, clocks_agree, stop }
     }
 }
 
@@ -147,7 +201,7 @@ impl Worker for Dispatching {
         if self.survey.is_due() {
             self.dispatch.survey().await?;
         }
-        if !self.disk.has_room || self.stop.is_cancelled() {
+        if !self.disk.has_room || !self.clocks_agree.load(Ordering::Relaxed) || self.stop.is_cancelled() {
             return Ok(false);
         }
         self.dispatch.fill().await

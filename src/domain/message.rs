@@ -120,6 +120,8 @@ pub enum RunEvent {
     Cancel,
     /// No row is queued, leased or armed any more.
     Drained,
+    /// What the database says of it may be old: a person decides.
+    Doubted,
 }
 
 impl RunState {
@@ -128,10 +130,11 @@ impl RunState {
         use RunEvent as E;
         use RunState as S;
         Some(match (self, event) {
-            (S::Draft, E::Approve) => S::Approved,
+            (S::Draft, E::Approve | E::Resume) => S::Approved,
             (S::Approved, E::FreezeStarted) => S::Freezing,
             (S::Freezing, E::FrozenWhole) => S::Sending,
-            (S::Sending, E::Pause) => S::Pausing,
+            (S::Sending, E::Pause | E::Doubted) => S::Pausing,
+            (S::Approved | S::Freezing, E::Doubted) => S::Draft,
             (S::Pausing, E::Stilled) => S::Paused,
             (S::Pausing | S::Paused, E::Resume) => S::Sending,
             (S::Finished, E::Retry) => S::Sending,
@@ -198,7 +201,14 @@ mod tests {
     #[test]
     fn a_run_ends_only_when_drained() {
         for state in RunState::ALL {
-            for event in [RunEvent::Pause, RunEvent::Resume, RunEvent::Retry, RunEvent::Cancel, RunEvent::Stilled] {
+            for event in [
+                RunEvent::Doubted,
+                RunEvent::Pause,
+                RunEvent::Resume,
+                RunEvent::Retry,
+                RunEvent::Cancel,
+                RunEvent::Stilled,
+            ] {
                 assert!(!state.next(event).is_some_and(RunState::is_over), "{event:?} ended a run in {state}");
             }
         }

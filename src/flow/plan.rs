@@ -81,6 +81,21 @@ async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, 
     }
 }
 
+/// Takes every run that is not over out of the daemons' hands until a person decides, because of `why`: what sends is
+/// paused, what has not begun is a draft again.
+///
+/// # Crash
+/// All of them or none.
+pub async fn doubt_all(db: &Db, why: &str, now_ms: i64) -> Result<(), StoreError> {
+    let mut tx = db.begin(Lane::Bulk).await?;
+    for run in run::active(tx.conn()).await? {
+        if run::shift(tx.conn(), &run, RunEvent::Doubted, now_ms).await?.is_some() {
+            run::set_why(tx.conn(), run.id, why).await?;
+        }
+    }
+    tx.commit().await
+}
+
 async fn shift(db: &Db, run: &Run, event: RunEvent, now_ms: i64) -> Result<bool, StoreError> {
     let mut tx = db.begin(Lane::Bulk).await?;
     let moved = run::shift(tx.conn(), run, event, now_ms).await?;
@@ -123,7 +138,10 @@ async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanErr
     if open.into_iter().any(|state| count::sum(&counts, state) != 0) || !run::is_drained(reader.conn(), run.id).await? {
         return Ok(false);
     }
-    let differences = audit::differences(reader.conn(), run.id).await?;
+    let mut differences = audit::differences(reader.conn(), run.id).await?;
+    if !differences.is_empty() {
+        differences = audit::differences(reader.conn(), run.id).await?;
+    }
     drop(reader);
     if !differences.is_empty() {
         tracing::error!(run = run.id, ?differences, "campaign {}: the counts do not agree with the rows", run.campaign);

@@ -28,6 +28,24 @@ pub async fn beat(conn: Conn<'_>, id: i64, now_ms: i64) -> Result<bool, StoreErr
     Ok(rows == 1)
 }
 
+/// The number of turns an epoch has committed; `None` for one the database does not know.
+pub async fn turn_no(conn: Conn<'_>, id: i64) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "select turn_no from daemon where id = $1";
+    on!(conn, "read a daemon's turns", c => sqlx::query_scalar(SQL).bind(id).fetch_optional(&mut *c).await)
+}
+
+/// The database's own clock, unix milliseconds; `None` on SQLite, whose clock is this machine's.
+pub async fn clock_ms(conn: Conn<'_>) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)";
+    match conn {
+        Conn::Sqlite(_) => Ok(None),
+        Conn::Postgres(c) => {
+            let now = sqlx::query_scalar(SQL).fetch_one(c).await;
+            now.map(Some).map_err(|error| StoreError::query("ask the database's clock", error))
+        }
+    }
+}
+
 /// Ends an epoch: its own clean exit, or its predecessor's that a lock proved dead.
 pub async fn end(conn: Conn<'_>, id: i64, now_ms: i64) -> Result<(), StoreError> {
     const SQL: &str = "update daemon set ended_at_ms = $2 where id = $1 and ended_at_ms is null";

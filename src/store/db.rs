@@ -147,7 +147,6 @@ impl Db {
             .filename(path)
             .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
             .statement_cache_capacity(STATEMENTS_MAX)
-            .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
             .disable_statement_logging();
         let mut write = base
@@ -155,6 +154,7 @@ impl Db {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("temp_store", "memory")
             .pragma("wal_autocheckpoint", "2000")
             .pragma("journal_size_limit", "67108864");
         if let Some(bytes) = options.sqlite_bytes_max {
@@ -163,6 +163,7 @@ impl Db {
         let conn = write.connect().await.map_err(failed)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
+            // What a report sorts is as large as a run: it goes to a temporary file, not to memory.
             .connect_with(base.pragma("query_only", "true"))
             .await
             .map_err(failed)?;

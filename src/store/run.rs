@@ -137,24 +137,31 @@ pub async fn list(conn: Conn<'_>, limit: i64) -> Result<Vec<Run>, StoreError> {
 }
 
 /// Moves a run by `event` if it still stands where the caller saw it; `None` when somebody else moved it or the event
-/// does not apply. Pause, resume, cancel and retry raise the generation.
+/// does not apply. Pause, resume, cancel, retry and doubt raise the generation; to resume forgets why it stood still.
 ///
 /// # Crash
 /// Moved or not.
 pub async fn shift(conn: Conn<'_>, run: &Run, event: RunEvent, now_ms: i64) -> Result<Option<RunState>, StoreError> {
     let Some(next) = run.state.next(event) else { return Ok(None) };
-    let raises = matches!(event, RunEvent::Pause | RunEvent::Resume | RunEvent::Cancel | RunEvent::Retry);
+    use RunEvent as E;
+    let raises = matches!(event, E::Pause | E::Resume | E::Cancel | E::Retry | E::Doubted);
     let starts = (event == RunEvent::FrozenWhole).then_some(now_ms);
     let freezes = (event == RunEvent::FreezeStarted).then_some(now_ms);
     const SQL: &str = "update run set state = $3, generation = generation + $4,
              started_at_ms = coalesce(started_at_ms, $5), finished_at_ms = $6,
-             freeze_started_at_ms = coalesce(freeze_started_at_ms, $8)
+             freeze_started_at_ms = coalesce(freeze_started_at_ms, $8), why = case $9 when 1 then null else why end
          where id = $1 and state = $2 and generation = $7";
     let rows = on!(conn, "move a run", c => sqlx::query(SQL)
         .bind(run.id).bind(run.state.as_str()).bind(next.as_str()).bind(i64::from(raises)).bind(starts)
-        .bind(next.is_over().then_some(now_ms)).bind(run.generation).bind(freezes)
+        .bind(next.is_over().then_some(now_ms)).bind(run.generation).bind(freezes).bind(i64::from(event == E::Resume))
         .execute(&mut *c).await.map(|r| r.rows_affected()))?;
     Ok((rows == 1).then_some(next))
+}
+
+/// Says why a run stands still.
+pub async fn set_why(conn: Conn<'_>, id: i64, why: &str) -> Result<(), StoreError> {
+    const SQL: &str = "update run set why = $2 where id = $1";
+    on!(conn, "say why a run stands still", c => sqlx::query(SQL).bind(id).bind(why).execute(&mut *c).await.map(|_| ()))
 }
 
 /// Replaces the document of a run that is not sending: a paused run takes a new template version.

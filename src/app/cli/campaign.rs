@@ -265,7 +265,7 @@ async fn shift(session: &Session, name: &str, event: RunEvent) -> Result<Exit, F
 async fn resume(session: &Session, name: &str, keep_templates: bool) -> Result<Exit, Failure> {
     let run = find(session, name).await?;
     if run.state.next(RunEvent::Resume).is_none() {
-        return Err(Failure::new(format!("campaign {name:?} is {}, not paused", run.state)));
+        return Err(Failure::new(format!("campaign {name:?} is {}, neither paused nor a draft", run.state)));
     }
     let mut doc = run.doc.clone();
     let mut tx = session.db.begin(Lane::Bulk).await?;
@@ -286,13 +286,13 @@ async fn resume(session: &Session, name: &str, keep_templates: bool) -> Result<E
     }
     let moved = run::shift(tx.conn(), &run, RunEvent::Resume, session.now_ms()).await?;
     tx.commit().await?;
-    if moved.is_none() {
+    let Some(state) = moved else {
         return Err(Failure::new(format!("campaign {name:?} was moved by somebody else")).fix("look again"));
-    }
+    };
     let with = if taken.is_empty() { String::new() } else { format!(", now with {}", taken.join(" and ")) };
     session.show(
-        &json!({ "campaign": name, "state": RunState::Sending, "new_templates": taken }),
-        format_args!("campaign {name} is sending again{with}"),
+        &json!({ "campaign": name, "state": state, "new_templates": taken }),
+        format_args!("campaign {name} is {state} again{with}"),
     )?;
     Ok(Exit::Done)
 }
