@@ -37,15 +37,40 @@ fn what_comes_true_is_counted_by_facet_and_method() {
     assert_eq!(of(&report, "popularity")["total"]["hit_rate"]["mean"], 0.0);
     assert_eq!(of(&report, "personal top")["total"]["hit_rate"]["mean"], 1.0);
     assert_eq!(of(&report, "TIFU-kNN")["repeat"]["ndcg"]["mean"], 1.0);
+    assert_eq!(of(&report, "indicia")["total"]["hit_rate"]["mean"], 1.0, "learned from the file itself");
+    assert_eq!(of(&report, "popularity")["indicia_beyond"]["total"]["hit_rate"]["low"], 1.0);
     assert_eq!(of(&report, "personal top")["coverage"].as_f64().map(|share| (share * 42.0).round()), Some(40.0));
     let said = home.done(&ask);
     assert!(
-        said.stderr.contains("1 of 502 rows were left out; the first: orders.csv line 502: quantity"),
+        said.stderr.contains("1 of 502 rows were left out; the first: orders.csv line 503: quantity"),
         "{}",
         said.stderr
     );
     assert_eq!(home.done(&ask).stdout, said.stdout, "the same seed, the same intervals");
     assert!(said.stdout.contains("explore (20 members)"), "{}", said.stdout);
+}
+
+/// 320 members of four tastes, of twelve products each, who buy a product they did not have every month.
+fn tastes() -> String {
+    let mut csv = "order_id,external_id,ordered_at,sku,quantity,price,currency\n".to_owned();
+    for member in 0..320 {
+        for month in 1..=8 {
+            let (taste, nth) = (member % 4, (member / 4 * 5 + month * 7) % 12);
+            let _ = writeln!(csv, "o{member}-{month},m{member},2025-0{month}-03T10:00:00Z,s{taste}-{nth},1,5.00,EUR");
+        }
+    }
+    csv
+}
+
+#[test]
+fn what_goes_together_is_foretold_though_nobody_bought_it_before() {
+    let home = Home::new("");
+    home.write("orders.csv", &tastes());
+    let report = home.json(&["recommend", "evaluate", "orders.csv", "--split", "2025-07-01"]);
+    for measure in ["hit_rate", "ndcg"] {
+        let beyond = &of(&report, "popularity")["indicia_beyond"]["explore"][measure];
+        assert!(beyond["low"].as_f64() > Some(0.1), "{measure}: {beyond}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::failure::write_out;
 use super::{Exit, Failure, Fix, Global};
 use crate::base::World;
 use crate::domain::recommend::evaluate::{
-    self, CategoryPopularity, Facet, Interval, ItemKnn, K_MAX, Measure, Method, PersonalTop, Popularity, Run,
+    self, CategoryPopularity, Facet, Interval, ItemKnn, K_MAX, Measure, Method, Ours, PersonalTop, Popularity, Run,
     Similarity, TifuKnn, Trial,
 };
 use crate::flow::intake;
@@ -83,12 +83,13 @@ fn instant_ms(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().or_else(day).map(jiff::Timestamp::as_millisecond)
 }
 
-/// Every method that is compared.
+/// Every method that is compared, ours last.
 fn methods(trial: &Trial<'_>) -> Vec<Box<dyn Method>> {
     let mut all: Vec<Box<dyn Method>> =
         vec![Box::new(Popularity), Box::new(CategoryPopularity::new(trial)), Box::new(PersonalTop)];
     all.extend(Similarity::ALL.map(|similarity| Box::new(ItemKnn::new(trial, similarity)) as Box<dyn Method>));
     all.push(Box::new(TifuKnn::new(trial)));
+    all.push(Box::new(Ours::new(trial)));
     all
 }
 
@@ -122,6 +123,14 @@ impl Table<'_> {
         let mut value = Map::new();
         value.insert("method".into(), json!(run.name));
         value.insert("coverage".into(), json!(run.coverage(self.trial)));
+        if let Some(ours) = self.runs.last().filter(|ours| ours.name != run.name) {
+            let beyond = |facet: &Facet| {
+                let than = |measure: &Measure| ours.beyond(run, *facet, *measure, self.asked.seed);
+                let by_measure = Measure::ALL.iter().map(|measure| (measure.to_string(), json!(than(measure))));
+                (facet.to_string(), Value::Object(by_measure.collect()))
+            };
+            value.insert("indicia_beyond".into(), Value::Object(Facet::ALL.iter().map(beyond).collect()));
+        }
         value.extend(Facet::ALL.iter().map(|facet| (facet.to_string(), Value::Object(of(*facet)))));
         Value::Object(value)
     }
@@ -159,6 +168,26 @@ impl Table<'_> {
                 let _ = writeln!(out, "{:.3}", run.coverage(self.trial));
             }
         }
+        self.differences(&mut out);
         out
+    }
+
+    /// How much more ours is than each other, member by member.
+    fn differences(&self, out: &mut String) {
+        let Some((ours, others)) = self.runs.split_last() else { return };
+        for facet in Facet::ALL {
+            let _ = write!(out, "\n{:<24}", format!("{facet}: {} beyond", ours.name));
+            for measure in Measure::ALL {
+                let _ = write!(out, "{measure:<27}");
+            }
+            for run in others {
+                let _ = write!(out, "\n  {:<22}", run.name);
+                for measure in Measure::ALL {
+                    let Interval { mean, low, high } = ours.beyond(run, *facet, *measure, self.asked.seed);
+                    let _ = write!(out, "{:<27}", format!("{mean:+.4} [{low:+.4} {high:+.4}]"));
+                }
+            }
+            out.push('\n');
+        }
     }
 }

@@ -7,9 +7,14 @@
 //! - The **rules** decide what may be shown at all ([`Desk::is_allowed`]) and how much of one kind
 //!   ([`Slack`]). What sells best fills the places that are left.
 
+pub mod blend;
+pub mod count;
 pub mod evaluate;
+pub mod learn;
 pub mod log;
+mod pairs;
 pub mod signify;
+pub mod tables;
 
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ mod baseline;
 mod bootstrap;
 mod knn;
 mod measure;
+mod ours;
 mod tifu;
 
 use super::log::{Deed, Log};
@@ -22,6 +23,7 @@ pub use baseline::{CategoryPopularity, PersonalTop, Popularity};
 pub use bootstrap::{Interval, RESAMPLES};
 pub use knn::{ItemKnn, Similarity};
 pub use measure::{Facet, Measure};
+pub use ours::Ours;
 pub use tifu::TifuKnn;
 
 use measure::{Marks, mark};

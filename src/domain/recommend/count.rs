@@ -1,0 +1,105 @@
+//! What tables are made of, counted in one walk over all members, each member's deeds in the order they were done.
+
+use super::blend::Weights;
+use super::log::Deed;
+use super::pairs::Pairs;
+use super::tables::{Near, Tables};
+
+/// Purchases further apart are no pair, milliseconds (180 days).
+const BOUGHT_WITHIN_MS: i64 = 180 * DAY_MS;
+/// Looks further apart are no pair, milliseconds (a day).
+const VIEWED_WITHIN_MS: i64 = DAY_MS;
+/// What a pair counts halves in this time, milliseconds: purchases 180 days, looks 14.
+const BOUGHT_HALF_LIFE_MS: i64 = 180 * DAY_MS;
+const VIEWED_HALF_LIFE_MS: i64 = 14 * DAY_MS;
+/// The products before it that a purchase or a look is paired with.
+const BEFORE_MAX: usize = 30;
+/// What a pair counts for the product that came first: what goes together, goes together in either order.
+const BACKWARD: f32 = 0.5;
+/// What a sale counts halves in this time, milliseconds (28 days): what sells now, beside what always sold.
+const POPULAR_HALF_LIFE_MS: i64 = 28 * DAY_MS;
+pub(super) const DAY_MS: i64 = 86_400_000;
+
+/// The counts so far.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    now_ms: i64,
+    /// Purchases, all alike and by age.
+    sold: Vec<f32>,
+    sold_lately: Vec<f32>,
+    bought: Pairs,
+    viewed: Pairs,
+}
+
+impl Counter {
+    /// Counts for `products` products as of `now_ms`.
+    pub fn new(products: usize, now_ms: i64) -> Counter {
+        Counter {
+            now_ms,
+            sold: vec![0.0; products],
+            sold_lately: vec![0.0; products],
+            bought: Pairs::new(products),
+            viewed: Pairs::new(products),
+        }
+    }
+
+    /// Counts one member's deeds, the earliest first; those from now on are not looked at.
+    pub fn member(&mut self, deeds: &[Deed]) {
+        let mut bought = Trail::default();
+        let mut viewed = Trail::default();
+        for deed in deeds.iter().take_while(|deed| deed.at_ms < self.now_ms) {
+            let product = deed.product as usize;
+            if deed.bought {
+                let age = (self.now_ms - deed.at_ms) as f32;
+                self.sold[product] += 1.0;
+                self.sold_lately[product] += (-age / POPULAR_HALF_LIFE_MS as f32).exp2();
+                let weight = (-age / BOUGHT_HALF_LIFE_MS as f32).exp2();
+                bought.meet(deed, BOUGHT_WITHIN_MS, |before, same_basket| {
+                    self.bought.add(before, deed.product, weight);
+                    self.bought.add(deed.product, before, if same_basket { weight } else { BACKWARD * weight });
+                });
+            } else {
+                let weight = (-((self.now_ms - deed.at_ms) as f32) / VIEWED_HALF_LIFE_MS as f32).exp2();
+                viewed.meet(deed, VIEWED_WITHIN_MS, |before, _| {
+                    self.viewed.add(before, deed.product, weight);
+                    self.viewed.add(deed.product, before, weight);
+                });
+            }
+        }
+    }
+
+    /// The tables. `ids` are the products' ids by number.
+    pub fn finish(self, ids: Vec<i64>) -> Tables {
+        Tables {
+            built_at_ms: self.now_ms,
+            ids,
+            sold: self.sold,
+            sold_lately: self.sold_lately,
+            bought: Near::of(&self.bought),
+            viewed: Near::of(&self.viewed),
+            weights: Weights::default(),
+        }
+    }
+}
+
+/// The products a member met last, each once.
+#[derive(Default)]
+struct Trail {
+    met: Vec<(i64, u32)>,
+}
+
+impl Trail {
+    /// Pairs a deed with what came before it; one with a product met before makes no pair again.
+    fn meet(&mut self, deed: &Deed, within_ms: i64, mut pair: impl FnMut(u32, bool)) {
+        if self.met.iter().any(|(_, product)| *product == deed.product) {
+            return;
+        }
+        for (at_ms, before) in self.met.iter().rev().take(BEFORE_MAX) {
+            if deed.at_ms - at_ms > within_ms {
+                break;
+            }
+            pair(*before, *at_ms == deed.at_ms);
+        }
+        self.met.push((deed.at_ms, deed.product));
+    }
+}

@@ -1,0 +1,165 @@
+//! Learning how much each sign counts: tables of what was done until an instant, and what some members bought after it.
+//!
+//! A purchase is a choice among the member's candidates (McFadden's conditional logit, 1974), asked twice: among all,
+//! and among those the member had not bought. Newton's steps find the one best set of weights, the same every time.
+
+use super::blend::{Mind, Own, SIGNS, Signs, Weights};
+use super::log::Deed;
+use super::tables::Tables;
+
+/// The best sellers that everybody could have chosen.
+const POPULAR: usize = 300;
+/// Most candidates of one member.
+const CANDIDATES_MAX: usize = 800;
+/// Most members that are learned from.
+pub const LEARNERS_MAX: usize = 4_000;
+/// How far back a member's deeds are looked at, and how many products of them.
+const OWN_MAX: usize = 100;
+/// Fewer choices than this teach nothing.
+const CHOICES_MIN: usize = 50;
+/// How strongly weights are held to what they began with, in choices.
+const HOLD: f64 = 20.0;
+const STEPS_MAX: usize = 12;
+
+/// The products a member dealt with before an instant, the latest first.
+pub fn own(past: &[Deed], now_ms: i64) -> Vec<Own> {
+    let mut own: Vec<Own> = Vec::new();
+    for deed in past.iter().rev() {
+        let times = u32::from(deed.bought);
+        match own.iter().position(|own| own.product == deed.product && (own.times > 0) == deed.bought) {
+            Some(known) => own[known].times += times,
+            None if own.len() < OWN_MAX => {
+                own.push(Own { product: deed.product, times, age_ms: (now_ms - deed.at_ms) as f32 });
+            }
+            None => {}
+        }
+    }
+    own
+}
+
+/// One question: candidates, which were chosen, and which the member had bought before.
+struct Choice {
+    signs: Vec<Signs>,
+    chosen: Vec<bool>,
+    new: Vec<bool>,
+}
+
+/// The weights under which what members bought from `tables.built_at_ms` on is likeliest.
+pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> Weights {
+    let popular = tables.best_sellers(POPULAR);
+    let mut mind = Mind::default();
+    let choices: Vec<Choice> =
+        members.filter_map(|deeds| choice(tables, &mut mind, &popular, deeds)).take(LEARNERS_MAX).collect();
+    let mut weights = Weights::default();
+    if choices.len() < CHOICES_MIN {
+        return weights;
+    }
+    let held = weights.0;
+    for _ in 0..STEPS_MAX {
+        let step = newton(&choices, &weights, &held);
+        weights.0.iter_mut().zip(step).for_each(|(weight, step)| *weight += step as f32);
+        if step.iter().all(|step| step.abs() < 1e-4) {
+            break;
+        }
+    }
+    weights
+}
+
+fn choice(tables: &Tables, mind: &mut Mind, popular: &[u32], deeds: &[Deed]) -> Option<Choice> {
+    let (past, future) = deeds.split_at(deeds.partition_point(|deed| deed.at_ms < tables.built_at_ms));
+    if past.is_empty() || !future.iter().any(|deed| deed.bought) {
+        return None;
+    }
+    let own = own(past, tables.built_at_ms);
+    mind.read(tables, own.iter().copied());
+    let mut candidates: Vec<u32> = popular.to_vec();
+    candidates.extend(mind.touched());
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates.truncate(CANDIDATES_MAX);
+    let bought = |product: &u32| future.iter().any(|deed| deed.bought && deed.product == *product);
+    let had = |product: &u32| own.iter().any(|own| own.times > 0 && own.product == *product);
+    Some(Choice {
+        signs: candidates.iter().map(|product| mind.signs(tables, *product)).collect(),
+        chosen: candidates.iter().map(bought).collect(),
+        new: candidates.iter().map(|product| !had(product)).collect(),
+    })
+}
+
+type Step = [f64; SIGNS];
+
+/// One step up the likelihood: the gradient through the inverse of the curvature.
+fn newton(choices: &[Choice], weights: &Weights, held: &Signs) -> Step {
+    let mut gradient = [0f64; SIGNS];
+    let mut curve = [[0f64; SIGNS]; SIGNS];
+    for at in 0..SIGNS {
+        gradient[at] = HOLD * f64::from(held[at] - weights.0[at]);
+        curve[at][at] = HOLD;
+    }
+    for choice in choices {
+        for only_new in [false, true] {
+            slope(choice, weights, only_new, &mut gradient, &mut curve);
+        }
+    }
+    solve(curve, gradient)
+}
+
+fn slope(choice: &Choice, weights: &Weights, only_new: bool, gradient: &mut Step, curve: &mut [Step; SIGNS]) {
+    let asked = || (0..choice.signs.len()).filter(|at| !only_new || choice.new[*at]);
+    let chosen = asked().filter(|at| choice.chosen[*at]).count() as f64;
+    if chosen == 0.0 {
+        return;
+    }
+    let scores: Vec<f32> = asked().map(|at| weights.score(&choice.signs[at])).collect();
+    let highest = scores.iter().copied().fold(f32::MIN, f32::max);
+    let odds: Vec<f64> = scores.iter().map(|score| f64::from(score - highest).exp()).collect();
+    let all: f64 = odds.iter().sum();
+    let mut mean = [0f64; SIGNS];
+    for (at, odds) in asked().zip(&odds) {
+        let (chance, signs) = (odds / all, choice.signs[at].map(f64::from));
+        let taken = f64::from(u8::from(choice.chosen[at])) / chosen;
+        for a in 0..SIGNS {
+            gradient[a] += (taken - chance) * signs[a];
+            mean[a] += chance * signs[a];
+            for b in 0..=a {
+                curve[a][b] += chance * signs[a] * signs[b];
+            }
+        }
+    }
+    for a in 0..SIGNS {
+        for b in 0..=a {
+            curve[a][b] -= mean[a] * mean[b];
+        }
+    }
+}
+
+/// Solves `curve · x = gradient` by Cholesky's way; `curve` is given by its lower half.
+fn solve(mut curve: [Step; SIGNS], mut x: Step) -> Step {
+    for a in 0..SIGNS {
+        for b in 0..=a {
+            let sum: f64 = curve[a][b] - (0..b).map(|c| curve[a][c] * curve[b][c]).sum::<f64>();
+            curve[a][b] = if a == b { sum.max(1e-9).sqrt() } else { sum / curve[b][b] };
+        }
+        x[a] = (x[a] - (0..a).map(|c| curve[a][c] * x[c]).sum::<f64>()) / curve[a][a];
+    }
+    for a in (0..SIGNS).rev() {
+        x[a] = (x[a] - (a + 1..SIGNS).map(|c| curve[c][a] * x[c]).sum::<f64>()) / curve[a][a];
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_of_equations_is_solved() {
+        let mut curve = [[0f64; SIGNS]; SIGNS];
+        (0..SIGNS).for_each(|at| curve[at][at] = 2.0);
+        curve[1][0] = 1.0;
+        let mut wanted = [0f64; SIGNS];
+        (wanted[0], wanted[1], wanted[2]) = (4.0, 5.0, 6.0);
+        let x = solve(curve, wanted);
+        assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12 && (x[2] - 3.0).abs() < 1e-12, "{x:?}");
+    }
+}
