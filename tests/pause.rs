@@ -1,7 +1,10 @@
 //! What a person does to a running campaign: pause, change the template, resume; cancel; try again what failed.
 
+use std::net::SocketAddr;
+
 use crate::support::campaign::{Campaign, NAME, people};
 use crate::support::sink::{At, Fault, Sink, header};
+use crate::support::site;
 
 const MEMBERS: usize = 400;
 /// Mails per second: slow enough that a command on a busy machine comes in the midst of it.
@@ -65,7 +68,16 @@ async fn what_failed_is_tried_again_when_a_person_asks() {
     let failed = campaign.finished(&sink, &daemon);
     assert_eq!((failed.n("sent"), failed.because("sender_refused")), (100, MEMBERS as u64 - 100), "{failed:?}");
     sink.behave();
-    let queued = campaign.home.json(&["campaign", "retry", NAME]);
-    assert_eq!(queued["queued"], MEMBERS - 100);
+    let address: SocketAddr = daemon.url("admin").trim_start_matches("http://").parse().expect("an address");
+    let ask = async |method: &str, path: &str| {
+        let headers = "Host: 127.0.0.1\r\nContent-Length: 0\r\n";
+        let answer = site::ask(address, method, path, headers, b"").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    };
+    let page = ask("GET", &format!("/admin/campaigns/{NAME}")).await;
+    assert!(page.contains(&format!("/admin/campaigns/{NAME}/retry")), "{page}");
+    let stands = ask("POST", &format!("/api/v1/campaigns/{NAME}/retry")).await;
+    assert!(stands.contains("\"state\":\"sending\"") && stands.contains("\"failed\":0"), "{stands}");
     campaign.finished(&sink, &daemon).all_sent(MEMBERS);
 }

@@ -81,6 +81,30 @@ async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, 
     }
 }
 
+/// Queues again what failed or is in doubt, in pieces short enough to run beside a daemon, and says how many; `None`
+/// where the run is in a state in which nothing can be tried again.
+///
+/// # Crash
+/// What one piece queued is queued; the rest waits to be asked for again.
+pub async fn retry(db: &Db, run: &Run, what: Sweep, now_ms: i64) -> Result<Option<i64>, StoreError> {
+    if run.state.next(RunEvent::Retry).is_none() && !matches!(run.state, RunState::Sending | RunState::Paused) {
+        return Ok(None);
+    }
+    let mut queued = 0;
+    loop {
+        let mut tx = db.begin(Lane::Bulk).await?;
+        let swept = sweep::sweep(tx.conn(), run.id, what, 0, now_ms).await?;
+        if swept > 0 && queued == 0 && run.state == RunState::Finished {
+            run::shift(tx.conn(), run, RunEvent::Retry, now_ms).await?;
+        }
+        tx.commit().await?;
+        queued += swept;
+        if swept < SWEEP_BATCH_MAX {
+            return Ok(Some(queued));
+        }
+    }
+}
+
 /// Takes every run that is not over out of the daemons' hands until a person decides, because of `why`: what sends is
 /// paused, what has not begun is a draft again.
 ///

@@ -179,6 +179,26 @@ impl Campaign {
     }
 }
 
+/// Members that a 451 at `step` (as the sink names it) puts off once, and those it puts off for ever.
+const GREYLISTED: usize = 60;
+const HOPELESS: usize = 5;
+
+/// A campaign to fifty plain members and to those, its end, and its accounts: the former have their mail, the latter
+/// are given up after three tries.
+pub async fn put_off(step: &str) -> Accounts {
+    let sink = Sink::start().await;
+    let mut everybody = people(50);
+    everybody.extend((0..GREYLISTED).map(|n| format!("g{n}+{step}-grey@post.example")));
+    everybody.extend((0..HOPELESS).map(|n| format!("h{n}+{step}-451@mail.example")));
+    let campaign = Campaign::new(&sink, &everybody, &[("RETRY__TRIES_MAX", "3")]);
+    let daemon = campaign.home.start();
+    campaign.start(None);
+    let accounts = campaign.finished(&sink, &daemon);
+    assert_eq!((accounts.n("sent"), accounts.n("failed")), (50 + GREYLISTED, HOPELESS));
+    assert_eq!(accounts.because("given_up"), HOPELESS as u64);
+    accounts
+}
+
 /// Providers of two of the three domains, so that a campaign has several lanes.
 pub fn write_providers(home: &Home) {
     home.write(

@@ -9,8 +9,9 @@ use super::{Exit, Failure, Session};
 use crate::app::config::parse_ms;
 use crate::app::launch;
 use crate::domain::message::{MessageState, RunEvent, RunState};
+use crate::flow::plan;
 use crate::flow::report::{self, Progress};
-use crate::queue::sweep::{SWEEP_BATCH_MAX, Sweep, sweep};
+use crate::queue::sweep::Sweep;
 use crate::store::run::{self, Run};
 use crate::store::{Lane, daemon, template};
 
@@ -297,26 +298,13 @@ async fn resume(session: &Session, name: &str, keep_templates: bool) -> Result<E
     Ok(Exit::Done)
 }
 
-/// Queues again what failed (or is in doubt), in pieces short enough to run beside a daemon.
+/// Queues again what failed, or is in doubt.
 async fn retry(session: &Session, name: &str, in_doubt: bool) -> Result<Exit, Failure> {
     let run = find(session, name).await?;
-    if run.state.next(RunEvent::Retry).is_none() && !matches!(run.state, RunState::Sending | RunState::Paused) {
-        return Err(Failure::new(format!("campaign {name:?} is {}: nothing can be tried again now", run.state)));
-    }
     let what = if in_doubt { Sweep::RetryInDoubt } else { Sweep::RetryFailed };
-    let mut queued = 0;
-    loop {
-        let mut tx = session.db.begin(Lane::Bulk).await?;
-        let swept = sweep(tx.conn(), run.id, what, 0, session.now_ms()).await?;
-        if swept > 0 && queued == 0 && run.state == RunState::Finished {
-            run::shift(tx.conn(), &run, RunEvent::Retry, session.now_ms()).await?;
-        }
-        tx.commit().await?;
-        queued += swept;
-        if swept < SWEEP_BATCH_MAX {
-            break;
-        }
-    }
+    let Some(queued) = plan::retry(&session.db, &run, what, session.now_ms()).await? else {
+        return Err(Failure::new(format!("campaign {name:?} is {}: nothing can be tried again now", run.state)));
+    };
     session.show(
         &json!({ "campaign": name, "queued": queued }),
         format_args!("{queued} messages of {name} are queued again"),

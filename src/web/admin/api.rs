@@ -13,8 +13,10 @@ use super::error::AdminError;
 use crate::domain::address::Email;
 use crate::domain::member::Member;
 use crate::domain::message::RunEvent;
+use crate::flow::plan;
 use crate::flow::profile::{self, Profile};
 use crate::flow::report::{self, Progress, Report};
+use crate::queue::sweep::Sweep;
 use crate::store::run::{self, Run};
 use crate::store::timeline::{self, MemberLine};
 use crate::store::{Conn, Lane, member};
@@ -72,16 +74,20 @@ pub async fn act(
     Ok(Json(report::progress(reader.conn(), &run).await?))
 }
 
-/// Pauses, resumes or cancels a run; the daemon that sends it notices within half a second.
+/// Pauses, resumes or cancels a run, or tries again what failed of it; the daemon that sends it notices within half a
+/// second.
 ///
 /// # Crash
-/// Moved or not.
+/// Moved or not; of a retry, what [`plan::retry`] says.
 pub async fn move_run(state: &AdminState, name: &str, act: &str) -> Result<(), AdminError> {
+    if act == "retry" {
+        return retry(state, name).await;
+    }
     let event = match act {
         "pause" => RunEvent::Pause,
         "resume" => RunEvent::Resume,
         "cancel" => RunEvent::Cancel,
-        _ => return Err(AdminError::Missing(format!("act {act:?}; there are pause, resume and cancel"))),
+        _ => return Err(AdminError::Missing(format!("act {act:?}; there are pause, resume, cancel and retry"))),
     };
     let mut tx = state.db.begin(Lane::Turn).await?;
     let run = named(tx.conn(), name).await?;
@@ -91,6 +97,15 @@ pub async fn move_run(state: &AdminState, name: &str, act: &str) -> Result<(), A
     }
     tx.commit().await?;
     Ok(())
+}
+
+async fn retry(state: &AdminState, name: &str) -> Result<(), AdminError> {
+    let mut reader = state.db.reader().await?;
+    let run = named(reader.conn(), name).await?;
+    drop(reader);
+    let queued = plan::retry(&state.db, &run, Sweep::RetryFailed, state.world.now_ms()).await?;
+    let refused = || AdminError::Refused(format!("campaign {name:?} is {}: retry does not apply", run.state));
+    queued.map(|_| ()).ok_or_else(refused)
 }
 
 #[derive(Debug, Deserialize)]

@@ -114,6 +114,8 @@ impl ProgressPart {
     fn of(run: &Run, progress: Progress) -> ProgressPart {
         let acts = [("pause", RunEvent::Pause), ("resume", RunEvent::Resume), ("cancel", RunEvent::Cancel)];
         let acts = acts.into_iter().filter(|(_, event)| run.state.next(*event).is_some()).map(|(name, _)| name);
+        let retry = progress.by_state[&MessageState::Failed] > 0 && run.state.next(RunEvent::Retry).is_some();
+        let acts = acts.chain(retry.then_some("retry"));
         let progress_every_ms = if run.state.is_over() { 5_000 } else { 1_000 };
         ProgressPart { line: Line::of(progress), acts: acts.collect(), progress_every_ms }
     }
