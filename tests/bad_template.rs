@@ -58,6 +58,7 @@ fn what_a_template_names_must_be_there() {
     refused("{{ t(\"bye\") }}", "unknown_text", 6);
     refused("{{ points | bogus }}", "syntax", 13);
     refused("{{ bogus() }}", "syntax", 4);
+    refused("<p>{{ attr.city }}</p>", "undefined", 12);
     refused("{{ points / 0 }}", "render", 13);
 }
 

@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 
 use super::count::{self, Count};
 use crate::on;
-use crate::store::{Conn, StoreError};
+use crate::store::{CACHE_KIB, Conn, StoreError};
 
 /// Origins (members, of a campaign) whose rows are counted at once: a sort of a whole run would fill the memory.
 const ORIGINS_MAX: i64 = 50_000;
 
+/// What a connection keeps of the pages it scans.
+const SCAN_KIB: u32 = 1_024;
+
 /// Compares a run's counts with its rows and returns every line that differs, as (counted, in rows). Of a run whose
 /// rows still move it may see some twice or not at all: look again before believing it.
 pub async fn differences(mut conn: Conn<'_>, run_id: i64) -> Result<Vec<(Option<Count>, Option<Count>)>, StoreError> {
-    let rows = in_rows(conn.again(), run_id).await?;
+    conn.cache_kib(SCAN_KIB).await?;
+    let rows = in_rows(conn.again(), run_id).await;
+    conn.cache_kib(CACHE_KIB).await?;
+    let rows = rows?;
     let counted = count::of_run(conn, run_id).await?;
     let key = |count: &Count| (count.variant, count.state.clone(), count.why.clone());
     let mut found = Vec::new();

@@ -28,6 +28,8 @@ macro_rules! on {
 const BUSY_TIMEOUT_MS: u64 = 10_000;
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
+/// Pages each SQLite connection keeps.
+pub const CACHE_KIB: u32 = 16_384;
 /// Statements each connection keeps prepared.
 const STATEMENTS_MAX: usize = 200;
 
@@ -56,6 +58,13 @@ impl Conn<'_> {
 
     pub fn is_sqlite(&self) -> bool {
         matches!(self, Conn::Sqlite(_))
+    }
+
+    /// Bounds what a SQLite connection keeps of the pages it reads: a scan of a large table needs none of them twice.
+    pub async fn cache_kib(&mut self, kib: u32) -> Result<(), StoreError> {
+        let Conn::Sqlite(c) = self else { return Ok(()) };
+        let set = sqlx::query(sqlx::AssertSqlSafe(format!("pragma cache_size = -{kib}"))).execute(&mut **c).await;
+        set.map(|_| ()).map_err(|error| StoreError::query("bound a connection's cache", error))
     }
 }
 
@@ -147,7 +156,7 @@ impl Db {
             .filename(path)
             .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
             .statement_cache_capacity(STATEMENTS_MAX)
-            .pragma("cache_size", "-16384")
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
             .disable_statement_logging();
         let mut write = base
             .clone()

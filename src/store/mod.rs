@@ -61,6 +61,6 @@ pub mod template;
 pub mod timeline;
 pub mod touch;
 
-pub use db::{Conn, Db, Lane, OpenOptions, Reader, Room, Tx, mask_password};
+pub use db::{CACHE_KIB, Conn, Db, Lane, OpenOptions, Reader, Room, Tx, mask_password};
 pub use error::StoreError;
 pub use rows::{Pair, Rows};
