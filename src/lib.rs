@@ -30,6 +30,7 @@
 //! | [`queue`] | the crash-safe send queue: claim, arm, settle, recover | base, domain, store |
 //! | [`render`] | templates, links, MIME | base, domain |
 //! | [`smtp`] | the wire, every failure's stage known; the built-in mailbox | base, domain |
+//! | [`inbound`] | what comes back by mail, read and fetched | base, domain, smtp |
 //! | [`flow`] | one file per step of the way | all above |
 //! | [`web`] | the public listener and the pages | all above |
 //! | [`app`] | configuration, wiring, workers, command line | all |
@@ -53,6 +54,7 @@ pub mod app;
 pub mod base;
 pub mod domain;
 pub mod flow;
+pub mod inbound;
 pub mod queue;
 pub mod render;
 pub mod smtp;

@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_input;
 mod bad_template;
 mod browser;
+mod bounce_corpus;
 mod check;
 mod command_line;
 mod config_file;

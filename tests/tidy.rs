@@ -4,16 +4,17 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms, and which others each may see.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("domain", &["base"]),
     ("store", &["base", "domain"]),
     ("queue", &["base", "domain", "store"]),
     ("render", &["base", "domain"]),
     ("smtp", &["base", "domain"]),
-    ("flow", &["base", "domain", "store", "queue", "render", "smtp"]),
-    ("web", &["base", "domain", "store", "queue", "render", "smtp", "flow"]),
-    ("app", &["base", "domain", "store", "queue", "render", "smtp", "flow", "web"]),
+    ("inbound", &["base", "domain", "smtp"]),
+    ("flow", &["base", "domain", "store", "queue", "render", "smtp", "inbound"]),
+    ("web", &["base", "domain", "store", "queue", "render", "smtp", "inbound", "flow"]),
+    ("app", &["base", "domain", "store", "queue", "render", "smtp", "inbound", "flow", "web"]),
 ];
 /// What pure decisions do without.
 const NOT_IN_DOMAIN: [&str; 8] =

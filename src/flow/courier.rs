@@ -14,7 +14,7 @@ use super::handover::{Job, RouteLink};
 use crate::base::World;
 use crate::base::metrics::Timer;
 use crate::base::token::Keyring;
-use crate::domain::bounce::{Judged, ReplyClass, Rules, Said};
+use crate::domain::bounce::{Judged, ReplyClass, Rules, Said, Step};
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
 use crate::render::{self, Mail, Recipient, RenderError};
 use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs, hurried};
@@ -298,7 +298,7 @@ impl Courier {
             }
             Err(failure) => failure,
         };
-        let judged = failure.reply().map(|reply| self.judge(job, reply));
+        let judged = failure.reply().map(|reply| self.judge(job, failure.stage, reply));
         let outcome = match failure.reply() {
             Some(reply) if is_final(reply, judged) => Outcome::Bounced { why: "refused_content" },
             Some(_) => self.deferred(job, now_ms),
@@ -313,9 +313,15 @@ impl Courier {
     }
 
     /// What a server's refusal means for this recipient.
-    fn judge(&self, job: &Job, reply: &Reply) -> Judged {
+    fn judge(&self, job: &Job, stage: Stage, reply: &Reply) -> Judged {
         let domain = job.member.email.rsplit_once('@').map_or("", |(_, domain)| domain);
-        let said = Said { domain, code: Some(reply.code), enhanced: reply.enhanced, text: &reply.text };
+        let step = match stage {
+            Stage::Rcpt => Step::Rcpt,
+            stage if stage > Stage::Rcpt => Step::Data,
+            _ => Step::Before,
+        };
+        let (code, enhanced, text) = (Some(reply.code), reply.enhanced, reply.text.as_str());
+        let said = Said { domain, code, enhanced, text, context: "", step: Some(step) };
         let rules = self.desk.replies.borrow().clone();
         rules.judge(&said)
     }
@@ -325,7 +331,7 @@ impl Courier {
         self.settle(owed).await?;
         let now_ms = self.desk.world.now_ms();
         // What a server thinks of our sender or of our hurry is nothing against the recipient.
-        let judged = (stage != Stage::Mail).then(|| self.judge(&ready.job, reply));
+        let judged = (stage != Stage::Mail).then(|| self.judge(&ready.job, stage, reply));
         let is_final = is_final(reply, judged);
         let outcome = match (stage, is_final) {
             (Stage::Mail, true) => Outcome::Failed { why: "sender_refused" },

@@ -24,13 +24,22 @@ fn number(text: &str) -> Option<(u16, &str)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern {
     Basic(u16),
-    Enhanced { class: Option<u8>, subject: Option<u16>, detail: (u16, u16) },
+    /// Any basic code of a class, `5xx`.
+    Class(u16),
+    Enhanced {
+        class: Option<u8>,
+        subject: Option<u16>,
+        detail: (u16, u16),
+    },
 }
 
 const ANY: (u16, u16) = (0, u16::MAX);
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Option<Pattern> {
+        if let Some(class) = text.strip_suffix("xx") {
+            return class.parse().ok().filter(|class| (2..=5).contains(class)).map(Pattern::Class);
+        }
         let mut parts = text.split('.');
         let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() {
@@ -52,6 +61,7 @@ impl Pattern {
     pub(super) fn fits(&self, code: Option<u16>, enhanced: Option<Enhanced>) -> bool {
         match (self, enhanced) {
             (Pattern::Basic(basic), _) => code == Some(*basic),
+            (Pattern::Class(class), _) => code.is_some_and(|code| code / 100 == *class),
             (Pattern::Enhanced { class, subject, detail }, Some((c, s, d))) => {
                 class.is_none_or(|class| class == c)
                     && subject.is_none_or(|subject| subject == s)

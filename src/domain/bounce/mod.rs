@@ -56,6 +56,21 @@ pub struct Said<'s> {
     pub code: Option<u16>,
     pub enhanced: Option<Enhanced>,
     pub text: &'s str,
+    /// What a report says around it; asked where the text itself says too little.
+    pub context: &'s str,
+    /// When in the conversation it was said; `None`: unknown.
+    pub step: Option<Step>,
+}
+
+text_enum! {
+    /// A step of the conversation with a mail server.
+    pub enum Step {
+        /// Greeting, EHLO, MAIL: nothing about the recipient had been said.
+        Before = "before",
+        Rcpt = "rcpt",
+        /// DATA, or the mail itself: the recipient had been accepted.
+        Data = "data",
+    }
 }
 
 /// When an address is put on the suppression list for what it brought.
@@ -87,4 +102,12 @@ pub struct Judged {
     pub remove: bool,
     /// When it goes on the suppression list; `None`: never for this.
     pub threshold: Option<Threshold>,
+}
+
+impl Judged {
+    /// The same, said by somebody who may not know: not dead, and twice before it counts.
+    fn unproved(self) -> Judged {
+        let threshold = self.threshold.map(|threshold| Threshold { after: threshold.after.max(2), ..threshold });
+        Judged { dead: false, threshold, ..self }
+    }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::codes::Pattern;
-use super::{Judged, ReplyClass, Said, TEXT_BYTES_MAX, Threshold};
+use super::{Judged, ReplyClass, Said, Step, TEXT_BYTES_MAX, Threshold};
 
 /// The rules that hold without a file.
 pub const BUILT_IN: &str = include_str!("../../../config/replies.toml");
@@ -21,8 +21,10 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Rules {
     classes: HashMap<ReplyClass, Bits>,
     providers: Vec<Provider>,
-    /// `enhanced`, `basic`, `phrase`, `fallback`, one after the other.
-    general: Vec<Rule>,
+    /// What says enough by itself: `definite`, `enhanced`, `basic`.
+    firm: Vec<Rule>,
+    phrases: Vec<Rule>,
+    fallback: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +45,12 @@ struct Provider {
 struct Rule {
     class: ReplyClass,
     at_once: bool,
+    unproved: bool,
+    /// Only at this step; the inner `None` stands for "unknown".
+    step: Option<Option<Step>>,
     codes: Vec<Pattern>,
+    /// Codes one of which must be there too.
+    with: Vec<Pattern>,
     /// Each phrase as its parts, in order.
     any: Vec<Vec<String>>,
 }
@@ -75,13 +82,19 @@ impl Rules {
 
     /// What a mail server's words mean.
     pub fn judge(&self, said: &Said<'_>) -> Judged {
-        let text = folded(said.text);
-        let text = text.as_bytes();
-        let of_provider = self.providers.iter().filter(|provider| provider.is_meant(said.domain, text));
-        let mut rules = of_provider.flat_map(|provider| &provider.rules).chain(&self.general);
-        match rules.find(|rule| rule.fits(said, text)) {
+        let (text, context) = (folded(said.text), folded(said.context));
+        let (text, context) = (text.as_bytes(), context.as_bytes());
+        let is_meant = |provider: &&Provider| provider.is_meant(said.domain, text);
+        let of_provider = self.providers.iter().filter(is_meant).flat_map(|provider| &provider.rules);
+        let mut by_text = of_provider.chain(&self.firm).chain(&self.phrases);
+        let found = by_text
+            .find(|rule| rule.fits(said, text))
+            .or_else(|| self.phrases.iter().find(|rule| rule.fits(said, context)))
+            .or_else(|| self.fallback.iter().find(|rule| rule.fits(said, text)));
+        match found {
+            Some(rule) if rule.unproved => self.of_class(rule.class).unproved(),
             Some(rule) => self.judged(rule.class, rule.at_once),
-            None => self.judged(ReplyClass::Other, false),
+            None => self.of_class(ReplyClass::Other),
         }
     }
 
@@ -108,8 +121,10 @@ impl Provider {
 
 impl Rule {
     fn fits(&self, said: &Said<'_>, text: &[u8]) -> bool {
-        self.codes.iter().any(|code| code.fits(said.code, said.enhanced))
-            || self.any.iter().any(|parts| is_in(parts, text))
+        let has = |codes: &[Pattern]| codes.iter().any(|code| code.fits(said.code, said.enhanced));
+        self.step.is_none_or(|step| step == said.step)
+            && (self.with.is_empty() || has(&self.with))
+            && (has(&self.codes) || self.any.iter().any(|parts| is_in(parts, text)))
     }
 }
 
@@ -172,6 +187,8 @@ struct File {
     #[serde(default)]
     provider: Vec<ProviderEntry>,
     #[serde(default)]
+    definite: Vec<Entry>,
+    #[serde(default)]
     enhanced: Vec<Entry>,
     #[serde(default)]
     basic: Vec<Entry>,
@@ -212,7 +229,12 @@ struct Entry {
     #[serde(default)]
     at_once: bool,
     #[serde(default)]
+    unproved: bool,
+    step: Option<Spanned<String>>,
+    #[serde(default)]
     codes: Vec<Spanned<Code>>,
+    #[serde(default)]
+    with: Vec<Spanned<Code>>,
     #[serde(default)]
     any: Vec<Spanned<String>>,
 }
@@ -248,12 +270,13 @@ impl Reading<'_> {
             rules: self.rules(entry.rule),
         });
         let providers = providers.collect();
-        let general = [file.enhanced, file.basic, file.phrase, file.fallback];
-        let general = general.into_iter().flat_map(|entries| self.rules(entries)).collect();
+        let firm =
+            [file.definite, file.enhanced, file.basic].into_iter().flat_map(|entries| self.rules(entries)).collect();
+        let (phrases, fallback) = (self.rules(file.phrase), self.rules(file.fallback));
         if self.phrases > PHRASES_MAX {
             self.fault(0, &format!("there are more than {PHRASES_MAX} phrases"), "keep those that are met");
         }
-        Rules { classes, providers, general }
+        Rules { classes, providers, firm, phrases, fallback }
     }
 
     fn bits(&mut self, entry: &ClassEntry) -> Bits {
@@ -281,8 +304,30 @@ impl Reading<'_> {
         if entry.codes.is_empty() && entry.any.is_empty() {
             self.fault(entry.class.span().start, "the rule has neither codes nor any", "give it codes or phrases");
         }
+        let (codes, with) = (self.codes(entry.codes), self.codes(entry.with));
+        let any = self.lower(entry.any);
+        self.phrases += any.len();
+        let any = any.iter().map(|phrase| phrase.split(" ... ").map(str::to_owned).collect()).collect();
+        let step = entry.step.and_then(|name| self.step(&name));
+        Some(Rule { class, at_once: entry.at_once, unproved: entry.unproved, step, codes, with, any })
+    }
+
+    fn step(&mut self, name: &Spanned<String>) -> Option<Option<Step>> {
+        match name.get_ref().as_str() {
+            "unknown" => Some(None),
+            step => match step.parse() {
+                Ok(step) => Some(Some(step)),
+                Err(error) => {
+                    self.fault(name.span().start, &format!("step {error}, unknown"), "write one of these");
+                    None
+                }
+            },
+        }
+    }
+
+    fn codes(&mut self, written: Vec<Spanned<Code>>) -> Vec<Pattern> {
         let mut codes = Vec::new();
-        for code in entry.codes {
+        for code in written {
             let at = code.span().start;
             let pattern = match code.into_inner() {
                 Code::Basic(basic) => (200..=599).contains(&basic).then_some(Pattern::Basic(basic)),
@@ -293,10 +338,7 @@ impl Reading<'_> {
                 None => self.fault(at, "is no code", "write 550, \"5.1.1\", \"*.1.1\", \"5.7.*\" or \"5.7.606-649\""),
             }
         }
-        let any = self.lower(entry.any);
-        self.phrases += any.len();
-        let any = any.iter().map(|phrase| phrase.split(" ... ").map(str::to_owned).collect()).collect();
-        Some(Rule { class, at_once: entry.at_once, codes, any })
+        codes
     }
 
     /// Texts that are looked for in folded text: they must be folded themselves.
@@ -324,7 +366,14 @@ mod tests {
     fn judge(domain: &str, reply: &str) -> Judged {
         let (code, rest) = reply.split_once(' ').unwrap_or((reply, ""));
         let enhanced = read_enhanced(rest);
-        Rules::built_in().judge(&Said { domain, code: code.parse().ok(), enhanced, text: rest })
+        Rules::built_in().judge(&Said {
+            domain,
+            code: code.parse().ok(),
+            enhanced,
+            text: rest,
+            step: Some(Step::Rcpt),
+            context: "",
+        })
     }
 
     #[test]
@@ -354,6 +403,19 @@ mod tests {
         ] {
             assert_eq!(judge(domain, reply).class, class, "{domain}: {reply}");
         }
+    }
+
+    #[test]
+    fn who_is_not_known_depends_on_when_it_was_said() {
+        let said = |step| Said { code: Some(550), text: "550 User unknown", step, ..Said::default() };
+        let judged = |step| Rules::built_in().judge(&said(step));
+        assert!(judged(Some(Step::Rcpt)).dead);
+        for step in [Some(Step::Data), None] {
+            assert_eq!((judged(step).class, judged(step).dead), (ReplyClass::RecipientFiltered, false), "{step:?}");
+        }
+        assert_eq!(judged(Some(Step::Before)).class, ReplyClass::Policy);
+        let words = Rules::built_in().judge(&Said { text: "Unknown user: anna", ..Said::default() });
+        assert_eq!((words.class, words.dead, words.threshold.unwrap().after), (ReplyClass::InvalidAddress, false, 2));
     }
 
     #[test]
