@@ -141,8 +141,8 @@ impl Fields {
             .filter(|(_, subject, detail)| (*subject, *detail) != (0, 0))
             .or(read_enhanced(self.status.trim()))
             .or(quoted);
-        let step =
-            step::of(&format!("{diagnostic}\n{context}")).or_else(|| step::of(&split.report).filter(|_| is_alone));
+        let step = step::of(&format!("{diagnostic}\n{context}"))
+            .or_else(|| step::of(if is_alone { &split.report } else { "" }));
         if is_alone {
             context.push_str(&split.report);
         }

@@ -60,7 +60,7 @@ pub fn read(mail: &Mail, split: &Split, words: &Words) -> Vec<Recipient> {
             (code, enhanced) = codes(&split.report);
         }
         let context = format!("{}\n{}", mail.head.get("subject"), split.report);
-        let step = step::of(&words).or_else(|| step::of(&split.report).filter(|_| is_alone));
+        let step = step::of(&words).or_else(|| step::of(if is_alone { &split.report } else { "" }));
         Recipient { address, action, code, enhanced, words: without_codes(&words), context, step }
     };
     named.into_iter().take(RECIPIENTS_MAX).map(recipient).collect()
