@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_template;
 mod browser;
 mod bounce_corpus;
+mod bounce_ingest;
 mod check;
 mod command_line;
 mod config_file;

@@ -1,6 +1,7 @@
 //! One file per step of the way of a message. Steps never call each other: they hand over through a table.
 
 pub mod audience;
+pub mod bounce;
 pub mod courier;
 pub mod dispatch;
 pub mod editions;

@@ -8,10 +8,12 @@ mod arf;
 mod auto_reply;
 mod dsn;
 mod free_text;
+pub mod mbox;
 mod mime;
 mod notice;
 mod split;
 mod step;
+pub mod tokens;
 mod words;
 
 pub use mime::{DEPTH_MAX, Head, MAIL_BYTES_MAX, PARTS_MAX};

@@ -23,6 +23,7 @@ pub mod claim;
 pub mod count;
 pub mod enqueue;
 pub mod recover;
+pub mod returned;
 pub mod sweep;
 pub mod turn;
 pub mod writer;

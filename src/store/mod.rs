@@ -54,6 +54,7 @@ pub mod run;
 pub mod schema;
 pub mod segment;
 pub mod setting;
+pub mod stray;
 pub mod strike;
 pub mod suppression;
 pub mod tag;

@@ -20,6 +20,7 @@
 mod failure;
 mod session;
 
+pub mod bounce;
 pub mod campaign;
 pub mod check;
 pub mod demo;
@@ -75,6 +76,8 @@ macro_rules! commands {
 
 commands! {
     with session {
+        #[command(subcommand)]
+        Bounce => bounce,
         #[command(subcommand)]
         Campaign => campaign,
         Import => import,
