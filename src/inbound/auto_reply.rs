@@ -34,5 +34,5 @@ pub fn is_one(mail: &Mail, words: &Words) -> bool {
     // A bounce may say of itself that it is automatic; its own words tell.
     let is_daemon = any(&words.daemons, &folded(head.get("from")));
     let is_bounce = any(&words.subjects, &subject) || is_daemon;
-    (by_head && !is_bounce) || (any(&words.auto_subjects, &subject) && !is_bounce)
+    !is_bounce && (by_head || any(&words.auto_subjects, &subject))
 }
