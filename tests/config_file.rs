@@ -8,7 +8,11 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 6] = ["sqlite_bytes_max", "public_url", "trusted_proxies", "tags", "replies", "shaping"];
+const EXAMPLES: [&str; 8] =
+    ["sqlite_bytes_max", "public_url", "trusted_proxies", "tags", "replies", "shaping", "maildir", INBOUND_LISTEN];
+
+/// A key whose name has a default elsewhere.
+const INBOUND_LISTEN: &str = "listen = \"127.0.0.1:2525\"";
 
 /// The file with its keys switched on: all of them, or those that have a default.
 fn switched_on(all: bool) -> String {
@@ -18,7 +22,7 @@ fn switched_on(all: bool) -> String {
         let key = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.is_empty());
         in_example = (in_example || key.is_some_and(|key| key.starts_with("[["))) && !line.starts_with('[');
         let name = key.and_then(|key| key.split(" =").next()).unwrap_or_default();
-        let takes = all || !(in_example || EXAMPLES.contains(&name));
+        let takes = all || !(in_example || EXAMPLES.iter().any(|example| *example == name || key == Some(example)));
         out.push_str(if takes { key.unwrap_or(line) } else { "" });
         out.push('\n');
     }

@@ -20,6 +20,7 @@ mod drain;
 mod import;
 mod import_crash;
 mod import_fuzz;
+mod inbound;
 mod kill;
 mod kill_unsubscribe;
 mod learn;

@@ -29,7 +29,7 @@ crate::text_enum! {
 pub struct Finding {
     #[serde(skip)]
     pub weight: Weight,
-    /// What was looked at: config, database, tokens, senders, routes, rules, templates, disk.
+    /// What was looked at: config, database, tokens, senders, routes, rules, templates, inbound, disk.
     pub part: &'static str,
     /// Where: a file with its line, or the name of a thing.
     pub place: String,
@@ -88,8 +88,20 @@ pub async fn all(config: &Config, reach: bool) -> Vec<Finding> {
     look_at_senders(config, Part::of("senders", &mut findings));
     let table = look_at_rules(config, Part::of("rules", &mut findings));
     look_at_routes(config, table.as_ref(), reach, Part::of("routes", &mut findings)).await;
+    look_at_inbound(config, Part::of("inbound", &mut findings));
     look_at_disk(config, Part::of("disk", &mut findings));
     findings
+}
+
+fn look_at_inbound(config: &Config, mut part: Part<'_>) {
+    let Some(folder) = &config.inbound.maildir else { return };
+    for name in ["new", "cur"].map(|name| folder.join(name)).iter().filter(|name| !name.is_dir()) {
+        part.fault(
+            "[inbound] maildir",
+            format!("there is no folder {}", name.display()),
+            "name a Maildir folder, or make it",
+        );
+    }
 }
 
 async fn look_at_database(config: &Config, mut part: Part<'_>) {

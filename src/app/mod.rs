@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod high_water;
+pub mod inbound;
 pub mod keys;
 pub mod launch;
 pub mod library;

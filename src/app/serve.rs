@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cli::{Failure, Session};
 use super::config::Config;
 use super::high_water::HighWater;
+use super::inbound::{Door, Maildir};
 use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
@@ -29,6 +31,7 @@ use crate::base::token::Keyring;
 use crate::domain::address::AddrSecret;
 use crate::domain::tagging::Rules;
 use crate::domain::touch::Agents;
+use crate::flow::bounce;
 use crate::flow::courier::{Courier, Desk};
 use crate::flow::dispatch::Dispatch;
 use crate::flow::editions::Editions;
@@ -38,6 +41,7 @@ use crate::flow::track;
 use crate::flow::web_version::WebVersions;
 use crate::queue::{Turns, recover};
 use crate::smtp::TlsConfigs;
+use crate::smtp::listener::{self, Limits};
 use crate::smtp::mailbox::Mailbox;
 use crate::store::{Db, Lane, StoreError, daemon, setting};
 use crate::web::Pages;
@@ -67,6 +71,8 @@ pub struct Ready {
     pub admin: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailbox_smtp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<String>,
     pub pid: u32,
 }
 
@@ -153,6 +159,7 @@ impl Daemon {
         let links = links(&base, &shelf, mailbox.as_ref()).await?;
         let turns = base.turns(&mut writers);
         base.send(&mut crew, links, &shelf, turns, &replies);
+        let inbound = base.take_in(&mut crew, &mut writers, replies.current()).await?;
         base.reread(&mut crew, replies);
         base.watch(&mut writers, lock.is_none());
         let rules = Arc::new(tag_rules(&config)?);
@@ -175,6 +182,7 @@ impl Daemon {
             http: format!("http://{http_addr}"),
             admin: format!("http://{admin_addr}"),
             mailbox_smtp: mailbox.as_ref().map(|mailbox| mailbox.address.to_string()),
+            inbound: inbound.map(|address| address.to_string()),
             pid: std::process::id(),
         };
         let (soft, late) = (base.soft, base.late);
@@ -365,6 +373,30 @@ impl Base {
         let mut gauges = Gauges { db: self.db.clone(), metrics: self.metrics.clone() };
         let late = self.late.clone();
         crew.spawn("gauges", async move { repeat("gauges", late, GAUGES_LOOK, &mut gauges).await });
+    }
+
+    /// Takes in what comes back; says where it is listened for.
+    async fn take_in(
+        &self,
+        crew: &mut Crew,
+        writers: &mut Crew,
+        rules: watch::Receiver<Arc<crate::domain::bounce::Rules>>,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        let inbound = &self.config.inbound;
+        let desk = bounce::Desk { db: self.db.clone(), keys: self.keyring.clone(), reader: Default::default(), rules };
+        if let Some(folder) = inbound.maildir.clone() {
+            let (desk, world) = (desk.clone(), self.world.clone());
+            let mut maildir = Maildir { desk, world, folder, mail_bytes_max: inbound.mail_bytes_max };
+            let (soft, poll) = (self.soft.clone(), Duration::from_millis(inbound.poll_ms.unsigned_abs()));
+            crew.spawn("maildir", async move { repeat("maildir", soft, poll, &mut maildir).await });
+        }
+        let Some(address) = inbound.listen else { return Ok(None) };
+        let listener = listen(address, "[inbound] listen").await?;
+        let bound = local(&listener)?;
+        let door = Door { desk, world: self.world.clone(), domains: Door::domains(&self.config) };
+        let limits = Limits { mail_bytes_max: inbound.mail_bytes_max as usize, ..Limits::default() };
+        writers.spawn("inbound", listener::serve(listener, Arc::new(door), limits, self.late.clone()));
+        Ok(Some(bound))
     }
 
     /// Reads the files again that may change under a running daemon.

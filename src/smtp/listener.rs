@@ -1,7 +1,7 @@
 //! Our own SMTP server: it takes mails and hands each to a [`Receiver`]. It relays nothing and authenticates nobody; it
 //! is the built-in mailbox's door, and the door for bounces.
 //!
-//! RFC 5321 with PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. Only CRLF.CRLF ends a mail: a dot between bare line
+//! LMTP too (RFC 2033), for whoever greets with LHLO. RFC 5321 with PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. Only CRLF.CRLF ends a mail: a dot between bare line
 //! ends is content, so nobody smuggles a second mail past us.
 
 use std::future::Future;
@@ -138,6 +138,8 @@ struct Session<R> {
     from: Option<String>,
     to: Vec<String>,
     errors: u32,
+    /// Greeted with LHLO.
+    is_lmtp: bool,
 }
 
 impl<R: Receiver> Session<R> {
@@ -152,6 +154,7 @@ impl<R: Receiver> Session<R> {
             from: None,
             to: Vec::new(),
             errors: 0,
+            is_lmtp: false,
         }
     }
 
@@ -179,9 +182,10 @@ impl<R: Receiver> Session<R> {
     async fn obey(&mut self, line: &str, stop: &CancellationToken) -> Result<(), End> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" | "HELO" if rest.trim().is_empty() => self.complain("501 5.5.4 and your name?")?,
-            "EHLO" => {
+            "EHLO" | "LHLO" | "HELO" if rest.trim().is_empty() => self.complain("501 5.5.4 and your name?")?,
+            "EHLO" | "LHLO" => {
                 self.reset();
+                self.is_lmtp = verb.eq_ignore_ascii_case("LHLO");
                 self.say("250-indicia\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES");
                 self.say(&format!("250 SIZE {}", self.limits.mail_bytes_max));
             }
@@ -245,15 +249,17 @@ impl<R: Receiver> Session<R> {
         let wait = self.limits.content;
         let content = tokio::time::timeout(wait, self.content(stop)).await.unwrap_or(Err(TOO_SLOW))?;
         let (from, to) = (self.from.take().unwrap_or_default(), std::mem::take(&mut self.to));
-        let Some(content) = content else {
-            self.say("552 5.3.4 the mail is too big");
-            return Ok(());
+        // LMTP answers for each recipient (RFC 2033 §4.2), SMTP once.
+        let answers = if self.is_lmtp { to.len() } else { 1 };
+        let answer = match content {
+            None => "552 5.3.4 the mail is too big".to_owned(),
+            Some(content) => match self.receiver.receive(Received { from, to, content }).await {
+                Verdict::Taken => "250 2.0.0 taken".to_owned(),
+                Verdict::Later(why) => format!("451 4.3.0 {why}"),
+                Verdict::Refused(why) => format!("554 5.7.1 {why}"),
+            },
         };
-        match self.receiver.receive(Received { from, to, content }).await {
-            Verdict::Taken => self.say("250 2.0.0 taken"),
-            Verdict::Later(why) => self.say(&format!("451 4.3.0 {why}")),
-            Verdict::Refused(why) => self.say(&format!("554 5.7.1 {why}")),
-        }
+        (0..answers).for_each(|_| self.say(&answer));
         Ok(())
     }
 

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
-pub use parts::{Admin, Database, Disk, Http, KeyFile, Log, LogFormat, Mailbox, Queue, Rules, Shutdown, Tokens};
+pub use parts::{
+    Admin, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Rules, Shutdown, Tokens,
+};
 pub use tree::Place;
 
 use section::{Book, Section};
@@ -46,6 +48,7 @@ pub struct Config {
     pub queue: Queue,
     pub disk: Disk,
     pub mailbox: Mailbox,
+    pub inbound: Inbound,
     pub rules: Rules,
 }
 
@@ -119,6 +122,7 @@ impl Config {
             queue: part(&mut root, "queue", Queue::read),
             disk: part(&mut root, "disk", Disk::read),
             mailbox: part(&mut root, "mailbox", Mailbox::read),
+            inbound: part(&mut root, "inbound", Inbound::read),
             rules: part(&mut root, "rules", Rules::read),
             database,
         };

@@ -182,6 +182,30 @@ impl Tokens {
     }
 }
 
+/// `[inbound]`: the ways by which mail comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// Where SMTP and LMTP are listened for; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// A Maildir folder to take mails from.
+    pub maildir: Option<PathBuf>,
+    /// How often the folder is looked into.
+    pub poll_ms: i64,
+    /// Largest mail that is taken.
+    pub mail_bytes_max: u64,
+}
+
+impl Inbound {
+    pub(super) fn read(s: &mut Section<'_>) -> Inbound {
+        Inbound {
+            listen: s.parsed("listen", "an address and a port such as \"127.0.0.1:2525\""),
+            maildir: s.path("maildir"),
+            poll_ms: s.duration_ms("poll", 1).unwrap_or(1_000),
+            mail_bytes_max: s.number("mail_bytes_max", 1 << 16, 1 << 30).unwrap_or(10 << 20),
+        }
+    }
+}
+
 /// `[shutdown]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shutdown {

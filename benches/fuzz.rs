@@ -1,0 +1,98 @@
+//! Fuzzing of what reads mails and tokens from outside: damaged mails of the corpus and plain nonsense, as many as asked for.
+//!
+//! `cargo bench --bench fuzz -- 1000000 [SEED]` prints one JSON line; a panic ends it with the seed of the input. Without the
+//! corpus (INDICIA_TEST_DATA) it begins from a few mails of its own.
+
+use std::path::PathBuf;
+
+use indicia::base::token::{Keyring, Use};
+use indicia::domain::bounce::Rules;
+use indicia::inbound::{RECIPIENTS_MAX, Reader, tokens};
+
+/// Inputs when no number is given.
+const INPUTS: u64 = 20_000;
+/// Larger mails of the corpus are left out: they cost time and teach little.
+const BYTES_MAX: usize = 16 * 1024;
+const OWN: [&str; 2] = [
+    "From: MAILER-DAEMON@x.example\nSubject: failure notice\n\n<a@b.example>:\n550 5.1.1 no such user\n\n--- Below this line is a copy of the message.\n\nFrom: c@d.example\nTo: a@b.example\nSubject: x\n\nwords\n",
+    "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.2.2\n--b--\n",
+];
+
+/// A small generator of its own (SplitMix64): the same seed, the same inputs.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        (self.next() % most.max(1) as u64) as usize
+    }
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let data = std::env::var_os("INDICIA_TEST_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    let folders = ["sisimai", "flanker", "ordinary"].map(|name| data.join("bounces").join(name));
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let mut paths: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+    paths.sort();
+    let mails = paths.iter().filter_map(|path| std::fs::read(path).ok()).filter(|mail| mail.len() <= BYTES_MAX);
+    OWN.iter().map(|mail| mail.as_bytes().to_vec()).chain(mails).collect()
+}
+
+/// One input: a mail damaged a few times, spliced with another, or nonsense.
+fn input(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    if dice.below(20) == 0 {
+        return (0..dice.below(400)).map(|_| dice.next() as u8).collect();
+    }
+    let mut mail = corpus[dice.below(corpus.len())].clone();
+    for _ in 0..1 + dice.below(8) {
+        let (at, other) = (dice.below(mail.len()), dice.below(mail.len()));
+        match dice.below(6) {
+            _ if mail.is_empty() => mail.push(dice.next() as u8),
+            0 => mail[at] = dice.next() as u8,
+            1 => mail.swap(at, other),
+            2 => mail.truncate(at.max(mail.len() / 4)),
+            3 => drop(mail.drain(at.min(other)..at.max(other).min(at.min(other) + 300))),
+            4 => mail[at] = b"\n\r:;@<>=?\"-. "[dice.below(13)],
+            _ => {
+                let from = &corpus[dice.below(corpus.len())];
+                let start = dice.below(from.len());
+                let piece = &from[start..from.len().min(start + dice.below(400))];
+                mail.splice(at..at, piece.iter().copied());
+            }
+        }
+    }
+    mail
+}
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let (inputs, seed) = (numbers.first().copied().unwrap_or(INPUTS), numbers.get(1).copied().unwrap_or(1));
+    let (corpus, reader, rules, keys) = (corpus(), Reader::default(), Rules::built_in(), Keyring::new(&[(1, [7; 32])]));
+    let mut dice = Dice(seed);
+    let mut named = 0;
+    for nth in 0..inputs {
+        let at = dice.0;
+        let mail = input(&corpus, &mut dice);
+        let read = std::panic::catch_unwind(|| {
+            let read = reader.read(&mail);
+            let found = tokens::find(&mail, &[], &keys);
+            let text = String::from_utf8_lossy(&mail[..mail.len().min(80)]).into_owned();
+            let opened = keys.open(Use::Click, &text).is_ok() || keys.open_link(&text).is_ok();
+            let judged = read.recipients.iter().filter(|one| one.judge(&rules).dead).count();
+            (read.recipients.len(), judged, found.message.is_some() || opened)
+        });
+        let Ok((recipients, _, is_ours)) = read else { panic!("input {nth} of seed {seed} (state {at}) broke it") };
+        assert!(recipients <= RECIPIENTS_MAX && !is_ours, "input {nth} of seed {seed} (state {at})");
+        named += u64::from(recipients > 0);
+    }
+    println!(
+        "{{\"name\":\"fuzz\",\"inputs\":{inputs},\"seed\":{seed},\"mails\":{},\"named_recipients\":{named},\"panics\":0,\"pass\":true}}",
+        corpus.len()
+    );
+}
