@@ -34,6 +34,7 @@ mod permission;
 mod products;
 mod queue;
 mod queue_simulation;
+mod recommend_build;
 mod recommend_evaluate;
 mod render;
 mod reply_classes;

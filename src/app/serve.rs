@@ -23,7 +23,7 @@ use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, WENT_BACK, Watch};
+use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -350,6 +350,10 @@ impl Base {
             ttl_marketing_ms: retry.ttl_ms,
             ttl_transactional_ms: retry.ttl_transactional_ms,
         };
+        let (stop, every_ms) = (self.soft.clone(), self.config.recommend.build_every_ms);
+        let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };
+        let (soft, idle) = (self.soft.clone(), Duration::from_millis(every_ms.clamp(100, 60_000).unsigned_abs()));
+        crew.spawn("relate", async move { repeat("relate", soft, idle, &mut relate).await });
         let mut plan = Plan { db: self.db.clone(), world: self.world.clone(), terms };
         let soft = self.soft.clone();
         crew.spawn("plan", async move { repeat("plan", soft, poll, &mut plan).await });

@@ -18,6 +18,7 @@ use crate::domain::tagging::Rules;
 use crate::flow::dispatch::Dispatch;
 use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
+use crate::flow::relate::{self, RelateError};
 use crate::queue::count;
 use crate::store::{Db, Lane, StoreError, daemon, outbox};
 
@@ -62,6 +63,33 @@ impl Worker for Learn {
         let learned = learn::run_once(&self.db, &self.rules, self.world.now_ms(), learn::BATCH_MAX).await?;
         self.metrics.learned.inc_by(learned as u64);
         Ok(learned > 0)
+    }
+}
+
+/// Builds the recommender's tables when they have become old.
+pub struct Relate {
+    pub db: Db,
+    pub world: World,
+    pub every_ms: i64,
+    /// A build that is cut short goes on from its last checkpoint.
+    pub stop: CancellationToken,
+}
+
+impl Worker for Relate {
+    type Error = RelateError;
+
+    async fn tick(&mut self) -> Result<bool, RelateError> {
+        if !relate::is_due(&self.db, self.world.now_ms(), self.every_ms).await? {
+            return Ok(false);
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => Ok(false),
+            built = relate::build(&self.db, &self.world, &|_| ()) => {
+                let products = built?.ids.len();
+                tracing::info!(products, "built the recommender's tables");
+                Ok(true)
+            }
+        }
     }
 }
 

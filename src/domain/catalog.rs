@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::recommend::tables::Tables;
+
 /// Price bands of a category, from cheap to dear: fifths of what is for sale.
 pub const BANDS: usize = 5;
 /// Levels of a category path that are looked at.
@@ -73,7 +75,7 @@ pub struct Sold {
 }
 
 /// A place in [`Catalog::products`].
-pub(super) type Index = u32;
+pub type Index = u32;
 /// A place in the list of categories.
 pub(super) type Node = u32;
 
@@ -95,6 +97,7 @@ struct Inner {
     shelves: HashMap<String, Shelf>,
     /// For every other market, and for `""`.
     anywhere: Shelf,
+    tables: Option<Tables>,
 }
 
 #[derive(Debug)]
@@ -124,7 +127,12 @@ pub(super) struct Rack {
 
 impl Catalog {
     /// Sorts `products` and what was `sold` of them into the lists.
-    pub fn new(mut products: Vec<Product>, sold: &[Sold]) -> Catalog {
+    pub fn new(products: Vec<Product>, sold: &[Sold]) -> Catalog {
+        Catalog::learned(products, sold, None)
+    }
+
+    /// The same, with what was learned from everybody's behaviour.
+    pub fn learned(mut products: Vec<Product>, sold: &[Sold], tables: Option<&Tables>) -> Catalog {
         products.sort_by_key(|product| product.id);
         let mut inner = Inner {
             by_id: products.iter().zip(0..).map(|(product, index)| (product.id, index)).collect(),
@@ -139,8 +147,15 @@ impl Catalog {
         let shelf = |market: &str| inner.shelf(&products, market, &popularity.in_market(market));
         let (anywhere, shelves) = (shelf(""), markets.into_iter().map(|market| (market.to_owned(), shelf(market))));
         (inner.shelves, inner.anywhere) = (shelves.collect(), anywhere);
+        inner.tables =
+            tables.map(|tables| tables.numbered(&products.iter().map(|product| product.id).collect::<Vec<_>>()));
         inner.products = products;
         Catalog(Arc::new(inner))
+    }
+
+    /// What was learned, products numbered as here.
+    pub(super) fn tables(&self) -> Option<&Tables> {
+        self.0.tables.as_ref()
     }
 
     /// Every product, by id.

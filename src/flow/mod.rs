@@ -13,6 +13,7 @@ pub mod plan;
 pub mod preferences;
 pub mod profile;
 pub mod publish;
+pub mod relate;
 pub mod report;
 pub mod track;
 pub mod web_version;

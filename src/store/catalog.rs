@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Conn, Pair, Rows, StoreError};
+use super::{Conn, Pair, Rows, StoreError, recommend};
 use crate::domain::catalog::{Catalog, Offer, Product, Sold};
+use crate::domain::recommend::tables::Tables;
 use crate::{bulk, on};
 
 /// Most products that are loaded, the newest first; about 1 KB each.
@@ -23,6 +24,8 @@ pub struct Version {
     offers: (i64, i64, i64),
     /// Popularity is taken anew each hour.
     hour: i64,
+    /// The build of the recommender's tables.
+    tables: Option<i64>,
 }
 
 /// The version now: two short scans, cheap enough for every few seconds.
@@ -31,8 +34,13 @@ pub async fn version(mut conn: Conn<'_>, now_ms: i64) -> Result<Version, StoreEr
     const OFFERS: &str = "select count(*), coalesce(max(updated_at_ms), 0),
         cast(coalesce(sum(price_minor + 31 * coalesce(stock, -1)), 0) as bigint) from product_market";
     let products = on!(conn.again(), "look at the products", c => sqlx::query_as(PRODUCTS).fetch_one(&mut *c).await)?;
-    let offers = on!(conn, "look at the offers", c => sqlx::query_as(OFFERS).fetch_one(&mut *c).await)?;
-    Ok(Version { products, offers, hour: now_ms.div_euclid(POPULARITY_AGE_MS) })
+    let offers = on!(conn.again(), "look at the offers", c => sqlx::query_as(OFFERS).fetch_one(&mut *c).await)?;
+    Ok(Version {
+        products,
+        offers,
+        hour: now_ms.div_euclid(POPULARITY_AGE_MS),
+        tables: recommend::newest(conn).await?.map(|(id, _)| id),
+    })
 }
 
 /// Everything for sale, with what sold lately. Reads all orders of half a year: some seconds with millions of them,
@@ -45,8 +53,13 @@ pub async fn load(mut conn: Conn<'_>, now_ms: i64) -> Result<Catalog, StoreError
             products[*place].offers.push(offer);
         }
     }
-    let sold = sold(conn, now_ms).await?;
-    Ok(Catalog::new(products, &sold))
+    let sold = sold(conn.again(), now_ms).await?;
+    let tables = match recommend::newest(conn.again()).await? {
+        // Tables of another version are built anew in time; until then products are picked without.
+        Some((build, _)) => Tables::from_bytes(&recommend::get(conn, build, recommend::TABLES).await?).ok(),
+        None => None,
+    };
+    Ok(Catalog::learned(products, &sold, tables.as_ref()))
 }
 
 #[derive(sqlx::FromRow)]

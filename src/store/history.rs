@@ -29,13 +29,14 @@ pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMa
     }
     let wanted = Rows::of(ids.iter().map(|id| (id,))).json();
     for (member, product, at_ms) in viewed(conn.again(), &wanted, now_ms).await? {
-        all.entry(member).or_default().viewed.push(Act { product, at_ms });
+        all.entry(member).or_default().viewed.push(Act { product, at_ms, times: 1 });
     }
     for (member, product, at_ms) in clicked(conn.again(), &wanted, now_ms).await? {
-        all.entry(member).or_default().viewed.push(Act { product, at_ms });
+        all.entry(member).or_default().viewed.push(Act { product, at_ms, times: 1 });
     }
-    for (member, product, at_ms) in bought(conn.again(), &wanted, now_ms).await? {
-        all.entry(member).or_default().bought.push(Act { product, at_ms });
+    for (member, product, at_ms, times) in bought(conn.again(), &wanted, now_ms).await? {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        all.entry(member).or_default().bought.push(Act { product, at_ms, times });
     }
     let mut keys: HashMap<i64, Arc<str>> = HashMap::new();
     for row in tags(conn, &wanted, now_ms).await? {
@@ -94,11 +95,11 @@ async fn clicked(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, Sto
     on!(conn, "load what was clicked", c => sqlx::query_as(sql).bind(wanted).bind(since).fetch_all(&mut *c).await)
 }
 
-async fn bought(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
+async fn bought(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<(i64, i64, i64, i64)>, StoreError> {
     const SQL: Pair = bulk!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select o.member_id, l.product_id, max(o.ordered_at_ms)
+        ") select o.member_id, l.product_id, max(o.ordered_at_ms), count(*)
            from row join orders o on o.member_id = row.id and o.ordered_at_ms > $2
            join order_line l on l.orders_id = o.id
            where o.status in ('completed', 'pending') group by o.member_id, l.product_id"

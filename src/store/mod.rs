@@ -48,6 +48,7 @@ pub mod order;
 pub mod outbox;
 pub mod product;
 pub mod provider;
+pub mod recommend;
 pub mod report;
 mod rows;
 pub mod run;

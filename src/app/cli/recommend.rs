@@ -1,24 +1,28 @@
-//! `indicia recommend`: how good recommendations are.
+//! `indicia recommend`: the tables behind recommendations, and how good they are.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::failure::write_out;
-use super::{Exit, Failure, Fix, Global};
+use super::{Exit, Failure, Fix, Global, Session};
 use crate::base::World;
 use crate::domain::recommend::evaluate::{
     self, CategoryPopularity, Facet, Interval, ItemKnn, K_MAX, Measure, Method, Ours, PersonalTop, Popularity, Run,
     Similarity, TifuKnn, Trial,
 };
-use crate::flow::intake;
+use crate::flow::{intake, relate};
 
-/// Judge product recommendations
+/// Build and judge product recommendations
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Build the tables that products are picked by, from all orders and looks; a build cut short goes on
+    Build,
     /// Foretell the purchases of a file after a date from what it says before it, and count how many came true
     Evaluate(Evaluate),
 }
@@ -44,11 +48,43 @@ pub struct Evaluate {
 
 pub async fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
     match command {
+        Command::Build => {
+            let session = global.session().await?;
+            let built = build(&session).await;
+            session.db.close().await;
+            built
+        }
         Command::Evaluate(asked) => {
             let json = global.json;
             tokio::task::spawn_blocking(move || evaluate(&asked, json)).await?
         }
     }
+}
+
+async fn build(session: &Session) -> Result<Exit, Failure> {
+    let bar = ProgressBar::new(0);
+    let style = "{msg} {wide_bar} {percent:>3} %  {elapsed} left {eta}";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let last = Mutex::new(relate::Progress::default());
+    let told = |progress: relate::Progress| {
+        bar.set_length(progress.of_members.max(0).unsigned_abs());
+        bar.set_position(progress.members.max(0).unsigned_abs());
+        bar.set_message(format!("{} deeds", progress.deeds));
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    };
+    let built = relate::build(&session.db, &session.world, &told).await;
+    bar.finish_and_clear();
+    let tables =
+        built.fix("run the same command again: it goes on where this one stopped, after five minutes at most")?;
+    let relate::Progress { deeds, resumed, .. } = *last.lock().unwrap_or_else(PoisonError::into_inner);
+    let pairs = tables.bought.near.len() + tables.viewed.near.len();
+    let (products, bytes) = (tables.ids.len(), tables.resident_bytes());
+    let value = json!({ "products": products, "deeds": deeds, "pairs": pairs, "bytes": bytes, "resumed": resumed });
+    session.show(
+        &value,
+        format!("{products} products, {deeds} purchases and looks, {pairs} pairs kept in {bytes} bytes"),
+    )?;
+    Ok(Exit::Done)
 }
 
 fn evaluate(asked: &Evaluate, json: bool) -> Result<Exit, Failure> {

@@ -16,7 +16,7 @@ pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
-    Admin, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Rules, Shutdown, Tokens,
+    Admin, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown, Tokens,
 };
 pub use tree::Place;
 
@@ -50,6 +50,7 @@ pub struct Config {
     pub mailbox: Mailbox,
     pub inbound: Inbound,
     pub rules: Rules,
+    pub recommend: Recommend,
 }
 
 impl Config {
@@ -124,6 +125,7 @@ impl Config {
             mailbox: part(&mut root, "mailbox", Mailbox::read),
             inbound: part(&mut root, "inbound", Inbound::read),
             rules: part(&mut root, "rules", Rules::read),
+            recommend: part(&mut root, "recommend", Recommend::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));

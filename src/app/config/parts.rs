@@ -269,6 +269,19 @@ impl Disk {
     }
 }
 
+/// `[recommend]`: the tables that products are picked by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recommend {
+    /// How old they may become before they are built anew.
+    pub build_every_ms: i64,
+}
+
+impl Recommend {
+    pub(super) fn read(s: &mut Section<'_>) -> Recommend {
+        Recommend { build_every_ms: s.duration_ms("build_every", 100).unwrap_or(24 * 3_600_000) }
+    }
+}
+
 /// `[mailbox]`: the built-in one, which takes all mail while no route is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {

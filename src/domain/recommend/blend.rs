@@ -36,42 +36,64 @@ pub struct Own {
     pub age_ms: f32,
 }
 
+/// Places for products that a member's deeds speak of; a power of two.
+const PLACES: usize = 8192;
+/// Most products that are taken in: places stay half empty.
+const TOUCHED_MAX: usize = PLACES / 2;
+const EMPTY: u32 = u32::MAX;
+
 /// A member's signs for every product, on paper that is used again for the next member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mind {
-    bought: Vec<f32>,
-    viewed: Vec<f32>,
+    places: Vec<Place>,
     touched: Vec<u32>,
-    is_touched: Vec<bool>,
-    did: Vec<Own>,
+}
+
+/// What a member's deeds say of one product.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    product: u32,
+    near_bought: f32,
+    near_viewed: f32,
+    bought: Option<(u32, f32)>,
+    /// Since it was looked at, milliseconds; negative: it was not.
+    viewed_ms: f32,
+}
+
+const BLANK: Place = Place { product: EMPTY, near_bought: 0.0, near_viewed: 0.0, bought: None, viewed_ms: -1.0 };
+
+impl Default for Mind {
+    fn default() -> Mind {
+        Mind { places: vec![BLANK; PLACES], touched: Vec::new() }
+    }
 }
 
 impl Mind {
     /// Forgets the member before and takes in this one; `did` names each product once as bought and once as seen.
     pub fn read(&mut self, tables: &Tables, did: impl Iterator<Item = Own>) {
-        self.bought.resize(tables.ids.len(), 0.0);
-        self.viewed.resize(tables.ids.len(), 0.0);
-        self.is_touched.resize(tables.ids.len(), false);
-        for product in self.touched.drain(..) {
-            (self.bought[product as usize], self.viewed[product as usize]) = (0.0, 0.0);
-            self.is_touched[product as usize] = false;
+        while let Some(product) = self.touched.pop() {
+            // Places are cleared from the last one taken, so that each is still found.
+            let place = self.find(product);
+            self.places[place] = BLANK;
         }
-        self.did.clear();
-        self.did.extend(did);
-        for own in &self.did {
-            let (near, sums, half_life) = match own.times {
-                0 => (&tables.viewed, &mut self.viewed, 14.0 * DAY_MS),
-                _ => (&tables.bought, &mut self.bought, 90.0 * DAY_MS),
+        for own in did {
+            let (near, half_life) = match own.times {
+                0 => (&tables.viewed, 14.0 * DAY_MS),
+                _ => (&tables.bought, 90.0 * DAY_MS),
             };
             let decay = (-own.age_ms / half_life).exp2();
-            for product in std::iter::once(&own.product).chain(near.of_product(own.product).iter().map(|(to, _)| to)) {
-                if !self.is_touched[*product as usize] {
-                    self.is_touched[*product as usize] = true;
-                    self.touched.push(*product);
+            if let Some(place) = self.place(own.product) {
+                match own.times {
+                    0 => place.viewed_ms = own.age_ms,
+                    times => place.bought = Some((times, own.age_ms)),
                 }
             }
             for (to, lift) in near.of_product(own.product) {
-                sums[*to as usize] += decay * lift;
+                let Some(place) = self.place(*to) else { break };
+                match own.times {
+                    0 => place.near_viewed += decay * lift,
+                    _ => place.near_bought += decay * lift,
+                }
             }
         }
     }
@@ -81,30 +103,50 @@ impl Mind {
         &self.touched
     }
 
-    /// What the member did with a product.
-    fn own(&self, product: u32, bought: bool) -> Option<&Own> {
-        self.did.iter().find(|own| own.product == product && (own.times > 0) == bought)
+    /// Whether the member's own deeds speak of a product.
+    pub fn knows(&self, product: u32) -> bool {
+        self.places[self.find(product)].product == product
+    }
+
+    fn find(&self, product: u32) -> usize {
+        let mut place = (product.wrapping_mul(0x9e37_79b9) >> 7) as usize & (PLACES - 1);
+        while self.places[place].product != product && self.places[place].product != EMPTY {
+            place = (place + 1) & (PLACES - 1);
+        }
+        place
+    }
+
+    /// The place of a product, taken if it is new; `None` where too many were taken.
+    fn place(&mut self, product: u32) -> Option<&mut Place> {
+        let at = self.find(product);
+        if self.places[at].product == EMPTY {
+            if self.touched.len() == TOUCHED_MAX {
+                return None;
+            }
+            self.places[at].product = product;
+            self.touched.push(product);
+        }
+        Some(&mut self.places[at])
     }
 
     /// How popular it is, always and lately; how near to what was bought and to what was looked at; whether, how often
     /// and how lately the member bought it; how lately the member looked at it.
     pub fn signs(&self, tables: &Tables, product: u32) -> Signs {
-        let at = product as usize;
         let mut signs = [0.0; SIGNS];
-        signs[0] = (tables.sold[at] + 0.5).ln();
-        signs[1] = (tables.sold_lately[at] + 0.5).ln() - signs[0];
-        if !self.is_touched[at] {
+        (signs[0], signs[1]) = tables.popular[product as usize];
+        let place = &self.places[self.find(product)];
+        if place.product == EMPTY {
             return signs;
         }
-        (signs[2], signs[3]) = (self.bought[at], self.viewed[at]);
-        if let Some(own) = self.own(product, true) {
+        (signs[2], signs[3]) = (place.near_bought, place.near_viewed);
+        if let Some((times, age_ms)) = place.bought {
             signs[4] = 1.0;
-            signs[5] = (own.times as f32).ln();
-            signs[6] = (-own.age_ms / (30.0 * DAY_MS)).exp2();
-            signs[7] = (-own.age_ms / (180.0 * DAY_MS)).exp2();
+            signs[5] = (times as f32).ln();
+            signs[6] = (-age_ms / (30.0 * DAY_MS)).exp2();
+            signs[7] = (-age_ms / (180.0 * DAY_MS)).exp2();
         }
-        if let Some(own) = self.own(product, false) {
-            signs[8] = (-own.age_ms / (14.0 * DAY_MS)).exp2();
+        if place.viewed_ms >= 0.0 {
+            signs[8] = (-place.viewed_ms / (14.0 * DAY_MS)).exp2();
         }
         signs
     }

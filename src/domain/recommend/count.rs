@@ -1,6 +1,7 @@
 //! What tables are made of, counted in one walk over all members, each member's deeds in the order they were done.
 
 use super::blend::Weights;
+use super::bytes::{Broken, Reader, Writer};
 use super::log::Deed;
 use super::pairs::Pairs;
 use super::tables::{Near, Tables};
@@ -68,18 +69,48 @@ impl Counter {
         }
     }
 
+    pub fn write(&self, w: &mut Writer) {
+        w.i64(self.now_ms);
+        w.f32s(&self.sold);
+        w.f32s(&self.sold_lately);
+        self.bought.write(w);
+        self.viewed.write(w);
+    }
+
+    /// # Errors
+    /// Bytes that are something else.
+    pub fn read(r: &mut Reader<'_>) -> Result<Counter, Broken> {
+        let (now_ms, sold, sold_lately) = (r.i64()?, r.f32s()?, r.f32s()?);
+        let products = sold.len();
+        let (bought, viewed) = (Pairs::read(r, products)?, Pairs::read(r, products)?);
+        if sold_lately.len() != products {
+            return Err(Broken);
+        }
+        Ok(Counter { now_ms, sold, sold_lately, bought, viewed })
+    }
+
+    /// As of when it counts.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
     /// The tables. `ids` are the products' ids by number.
     pub fn finish(self, ids: Vec<i64>) -> Tables {
         Tables {
             built_at_ms: self.now_ms,
             ids,
-            sold: self.sold,
-            sold_lately: self.sold_lately,
+            popular: self.sold.iter().zip(&self.sold_lately).map(|(all, lately)| popular(*all, *lately)).collect(),
             bought: Near::of(&self.bought),
             viewed: Near::of(&self.viewed),
             weights: Weights::default(),
         }
     }
+}
+
+/// How much a product sold, and how much more of it lately than always, as logarithms.
+fn popular(sold: f32, lately: f32) -> (f32, f32) {
+    let always = (sold + 0.5).ln();
+    (always, (lately + 0.5).ln() - always)
 }
 
 /// The products a member met last, each once.

@@ -8,12 +8,14 @@
 //!   ([`Slack`]). What sells best fills the places that are left.
 
 pub mod blend;
+pub mod bytes;
 pub mod count;
 pub mod evaluate;
 pub mod learn;
 pub mod log;
 mod pairs;
 pub mod signify;
+mod source;
 pub mod tables;
 
 use std::sync::Arc;
@@ -82,7 +84,10 @@ impl Default for Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Act {
     pub product: i64,
+    /// The last time.
     pub at_ms: i64,
+    /// How often.
+    pub times: u32,
 }
 
 /// A tag of a member with its score now.
@@ -119,6 +124,12 @@ text_enum! {
         Interest = "interest",
         /// The member's tag speaks of its brand.
         Brand = "brand",
+        /// Who bought a product of that category like the member bought this one too.
+        Bought = "bought_together",
+        /// Who looked at a product of that category like the member looked at this one too.
+        Alike = "viewed_together",
+        /// The member bought it before.
+        Again = "again",
         /// It sells well in a category the member looked at, or the block asks for.
         Category = "category",
         /// It sells well.
@@ -136,6 +147,9 @@ impl Why {
             Why::Viewed => 'v',
             Why::Interest => 'i',
             Why::Brand => 'b',
+            Why::Bought => 't',
+            Why::Alike => 'l',
+            Why::Again => 'a',
             Why::Category => 'c',
             Why::Popular => 'p',
             Why::New => 'n',
@@ -148,7 +162,7 @@ impl Why {
         match self {
             Why::Interest | Why::Category => Some(product.category_leaf()),
             Why::Brand => Some(&product.brand),
-            Why::Viewed | Why::Popular | Why::New | Why::Pinned => None,
+            Why::Bought | Why::Alike | Why::Again | Why::Viewed | Why::Popular | Why::New | Why::Pinned => None,
         }
     }
 }
@@ -157,7 +171,8 @@ impl Why {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reason {
     pub why: Why,
-    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`].
+    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`], for
+    /// [`Why::Bought`] and [`Why::Alike`] the last part of the category of what the member bought or looked at.
     pub on: Option<Arc<str>>,
 }
 
@@ -319,6 +334,7 @@ impl<'a> Desk<'a> {
         let mut out = Vec::with_capacity(64);
         match self.request.strategy {
             Strategy::ForYou => {
+                self.learned(&mut out);
                 self.viewed(VIEWED_AGAIN, &mut out);
                 self.interests(&mut out);
                 self.brands(&mut out);
@@ -442,7 +458,12 @@ impl<'a> Desk<'a> {
             self.fill(&mut choice, slack);
         }
         let chosen = choice.chosen.into_iter();
-        chosen.map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()
+        let because = |(index, reason): (Index, Reason)| match reason {
+            // Looked for only now: it costs more than the score, and only what is shown needs it.
+            Reason { why: Why::Bought, on: None } => (index, self.because(index)),
+            known => (index, known),
+        };
+        chosen.map(because).map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()
     }
 
     /// Fills what is left with what sells best, in the categories asked for or in all.

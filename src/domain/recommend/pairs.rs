@@ -4,6 +4,8 @@
 //! is frequent stays and is counted too low by at most what it was forgotten with. The same pairs in the same order
 //! leave the same rows.
 
+use super::bytes::{Broken, Reader, Writer};
+
 /// Places of all rows of one table together, 8 bytes each.
 const PLACES_MAX: usize = 16 << 20;
 /// Most and fewest places of one row.
@@ -38,6 +40,29 @@ impl Pairs {
 
     pub fn add(&mut self, from: u32, to: u32, weight: f32) {
         self.rows[from as usize].add(to, weight, self.row_places_max);
+    }
+
+    pub fn write(&self, w: &mut Writer) {
+        w.i64(self.rows.len() as i64);
+        // As they lie: a row read back goes on exactly as the one that was written.
+        self.rows.iter().for_each(|row| w.pairs(&row.places));
+    }
+
+    /// # Errors
+    /// Bytes that are something else.
+    pub fn read(r: &mut Reader<'_>, products: usize) -> Result<Pairs, Broken> {
+        let mut pairs = Pairs::new(products);
+        if r.i64()? != products as i64 {
+            return Err(Broken);
+        }
+        for row in &mut pairs.rows {
+            row.places = r.pairs()?;
+            row.used = row.places.iter().filter(|(to, _)| *to != EMPTY).count();
+            if !(row.places.is_empty() || row.places.len().is_power_of_two()) || row.used > row.places.len() * 3 / 4 {
+                return Err(Broken);
+            }
+        }
+        Ok(pairs)
     }
 
     /// The partners of a product by number, with their weights.

@@ -1,6 +1,9 @@
 //! What was learned from everybody's behaviour, ready to be looked up for one member.
 
+use std::collections::HashMap;
+
 use super::blend::Weights;
+use super::bytes::{Broken, Reader, Writer};
 use super::pairs::Pairs;
 use super::signify::llr;
 
@@ -15,10 +18,8 @@ pub struct Tables {
     pub built_at_ms: i64,
     /// Products' ids; everything else speaks of them by their number here.
     pub ids: Vec<i64>,
-    /// Purchases of each product, all alike.
-    pub sold: Vec<f32>,
-    /// Purchases of each product, each less by age.
-    pub sold_lately: Vec<f32>,
+    /// How much each product sold, and how much more lately than always, as logarithms.
+    pub popular: Vec<(f32, f32)>,
     pub bought: Near,
     pub viewed: Near,
     pub weights: Weights,
@@ -64,6 +65,28 @@ impl Near {
         kept
     }
 
+    fn read(r: &mut Reader<'_>, products: usize) -> Result<Near, Broken> {
+        let mut all = Near { starts: vec![0], near: Vec::new() };
+        for _ in 0..products {
+            all.near.extend(r.pairs()?);
+            all.starts.push(all.near.len() as u32);
+        }
+        match all.near.iter().all(|(product, _)| (*product as usize) < products) {
+            true => Ok(all),
+            false => Err(Broken),
+        }
+    }
+
+    fn numbered(&self, origin: &[Option<u32>], place: &[Option<u32>]) -> Near {
+        let mut all = Near { starts: vec![0], near: Vec::new() };
+        for old in origin {
+            let near = old.map_or(&[][..], |old| self.of_product(old)).iter();
+            all.near.extend(near.filter_map(|(to, lift)| Some((place[*to as usize]?, *lift))));
+            all.starts.push(all.near.len() as u32);
+        }
+        all
+    }
+
     /// The neighbours of a product, the surest first.
     pub fn of_product(&self, product: u32) -> &[(u32, f32)] {
         match self.starts.get(product as usize..product as usize + 2) {
@@ -73,13 +96,73 @@ impl Near {
     }
 }
 
+/// What begins the bytes of tables, with their version.
+const MARK: i64 = 0x0001_7361_6c62_6174;
+
 impl Tables {
     /// The numbers of the `n` best sellers of all time.
     pub fn best_sellers(&self, n: usize) -> Vec<u32> {
-        let mut all: Vec<u32> =
-            (0..self.ids.len() as u32).filter(|product| self.sold[*product as usize] > 0.0).collect();
-        all.sort_by(|a, b| self.sold[*b as usize].total_cmp(&self.sold[*a as usize]).then(a.cmp(b)));
+        let sold = |product: u32| self.popular[product as usize].0;
+        let mut all: Vec<u32> = (0..self.ids.len() as u32).filter(|product| sold(*product) > 0.0).collect();
+        all.sort_by(|a, b| sold(*b).total_cmp(&sold(*a)).then(a.cmp(b)));
         all.truncate(n);
         all
+    }
+
+    /// What they take of memory, bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let near = |near: &Near| 4 * near.starts.len() + 8 * near.near.len();
+        16 * self.ids.len() + near(&self.bought) + near(&self.viewed)
+    }
+
+    /// The same tables with products numbered as in `ids`; those that are not there are left out.
+    pub fn numbered(&self, ids: &[i64]) -> Tables {
+        let old: HashMap<i64, u32> = self.ids.iter().copied().zip(0..).collect();
+        let new: HashMap<i64, u32> = ids.iter().copied().zip(0..).collect();
+        let place: Vec<Option<u32>> = self.ids.iter().map(|id| new.get(id).copied()).collect();
+        let origin: Vec<Option<u32>> = ids.iter().map(|id| old.get(id).copied()).collect();
+        let never_sold = (0.5f32.ln(), 0.0);
+        Tables {
+            built_at_ms: self.built_at_ms,
+            ids: ids.to_vec(),
+            popular: origin.iter().map(|old| old.map_or(never_sold, |old| self.popular[old as usize])).collect(),
+            bought: self.bought.numbered(&origin, &place),
+            viewed: self.viewed.numbered(&origin, &place),
+            weights: self.weights,
+        }
+    }
+
+    /// The tables as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.i64(MARK);
+        w.i64(self.built_at_ms);
+        w.i64s(&self.ids);
+        w.f32s(&self.weights.0);
+        for popular in &self.popular {
+            w.pairs(&[(popular.0.to_bits(), popular.1)]);
+        }
+        for near in [&self.bought, &self.viewed] {
+            (0..self.ids.len() as u32).for_each(|product| w.pairs(near.of_product(product)));
+        }
+        w.0
+    }
+
+    /// # Errors
+    /// Bytes that are something else, or tables of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Tables, Broken> {
+        let r = &mut Reader(bytes);
+        if r.i64()? != MARK {
+            return Err(Broken);
+        }
+        let (built_at_ms, ids) = (r.i64()?, r.i64s()?);
+        let weights = Weights(r.f32s()?.try_into().map_err(|_| Broken)?);
+        let popular = |r: &mut Reader<'_>| match r.pairs()?[..] {
+            [(always, lately)] => Ok((f32::from_bits(always), lately)),
+            _ => Err(Broken),
+        };
+        let popular = ids.iter().map(|_| popular(r)).collect::<Result<_, Broken>>()?;
+        let (bought, viewed) = (Near::read(r, ids.len())?, Near::read(r, ids.len())?);
+        Ok(Tables { built_at_ms, ids, popular, bought, viewed, weights })
     }
 }
