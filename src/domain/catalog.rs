@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::recommend::care::{Care, Cares};
 use super::recommend::tables::Tables;
 
 /// Price bands of a category, from cheap to dear: fifths of what is for sale.
@@ -97,6 +98,8 @@ struct Inner {
     shelves: HashMap<String, Shelf>,
     /// For every other market, and for `""`.
     anywhere: Shelf,
+    /// What is known of each product's category.
+    cares: Vec<Care>,
     tables: Option<Tables>,
 }
 
@@ -128,11 +131,11 @@ pub(super) struct Rack {
 impl Catalog {
     /// Sorts `products` and what was `sold` of them into the lists.
     pub fn new(products: Vec<Product>, sold: &[Sold]) -> Catalog {
-        Catalog::learned(products, sold, None)
+        Catalog::informed(products, sold, &Cares::default(), None)
     }
 
-    /// The same, with what was learned from everybody's behaviour.
-    pub fn learned(mut products: Vec<Product>, sold: &[Sold], tables: Option<&Tables>) -> Catalog {
+    /// The same, with what is known of categories and what was learned from everybody's behaviour.
+    pub fn informed(mut products: Vec<Product>, sold: &[Sold], cares: &Cares, tables: Option<&Tables>) -> Catalog {
         products.sort_by_key(|product| product.id);
         let mut inner = Inner {
             by_id: products.iter().zip(0..).map(|(product, index)| (product.id, index)).collect(),
@@ -147,10 +150,15 @@ impl Catalog {
         let shelf = |market: &str| inner.shelf(&products, market, &popularity.in_market(market));
         let (anywhere, shelves) = (shelf(""), markets.into_iter().map(|market| (market.to_owned(), shelf(market))));
         (inner.shelves, inner.anywhere) = (shelves.collect(), anywhere);
+        inner.cares = products.iter().map(|product| cares.of(&product.category)).collect();
         inner.tables =
             tables.map(|tables| tables.numbered(&products.iter().map(|product| product.id).collect::<Vec<_>>()));
         inner.products = products;
         Catalog(Arc::new(inner))
+    }
+
+    pub(super) fn care_of(&self, index: Index) -> Care {
+        self.0.cares[index as usize]
     }
 
     /// What was learned, products numbered as here.

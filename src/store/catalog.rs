@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Conn, Pair, Rows, StoreError, recommend};
 use crate::domain::catalog::{Catalog, Offer, Product, Sold};
+use crate::domain::recommend::care::Cares;
 use crate::domain::recommend::tables::Tables;
 use crate::{bulk, on};
 
@@ -59,7 +60,7 @@ pub async fn load(mut conn: Conn<'_>, now_ms: i64) -> Result<Catalog, StoreError
         Some((build, _)) => Tables::from_bytes(&recommend::get(conn, build, recommend::TABLES).await?).ok(),
         None => None,
     };
-    Ok(Catalog::learned(products, &sold, tables.as_ref()))
+    Ok(Catalog::informed(products, &sold, &Cares::embedded(), tables.as_ref()))
 }
 
 #[derive(sqlx::FromRow)]

@@ -16,8 +16,8 @@ const LOOKS_MAX: i64 = 30;
 pub const BOUGHT_MAX: usize = 100;
 /// Tags that are kept per member.
 pub const TAGS_MAX: usize = 40;
-/// How far back purchases count, milliseconds (2 years).
-pub const BOUGHT_WITHIN_MS: i64 = 730 * 86_400_000;
+/// How far back purchases count, milliseconds (10 years): appliances serve so long.
+pub const BOUGHT_WITHIN_MS: i64 = 3650 * 86_400_000;
 /// How far back looks count, milliseconds (180 days).
 pub const VIEWED_WITHIN_MS: i64 = 180 * 86_400_000;
 

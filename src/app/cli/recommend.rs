@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use super::failure::write_out;
 use super::{Exit, Failure, Fix, Global, Session};
 use crate::base::World;
+use crate::domain::recommend::care::Cares;
 use crate::domain::recommend::evaluate::{
-    self, CategoryPopularity, Facet, Interval, ItemKnn, K_MAX, Measure, Method, Ours, PersonalTop, Popularity, Run,
-    Similarity, TifuKnn, Trial,
+    self, CategoryPopularity, Facet, Interval, ItemKnn, K_MAX, Measure, Method, Ours, PersonalTop, Popularity, Ruled,
+    Run, Similarity, TifuKnn, Trial,
 };
 use crate::flow::{intake, relate};
 
@@ -41,6 +42,9 @@ pub struct Evaluate {
     /// Products as they are imported, for their categories
     #[arg(long, value_name = "FILE")]
     products: Option<PathBuf>,
+    /// What is known of categories, as config/categories.toml says it [default: everything is bought again and again]
+    #[arg(long, value_name = "FILE")]
+    categories: Option<PathBuf>,
     /// What the draws of the intervals begin with
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -101,13 +105,21 @@ fn evaluate(asked: &Evaluate, json: bool) -> Result<Exit, Failure> {
     if let Some(first) = &reading.first_rejected {
         eprintln!("{} of {} rows were left out; the first: {first}", reading.rejected, reading.rows);
     }
+    let cares = match &asked.categories {
+        None => Cares::all_repeatable(),
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).map_err(|error| Failure::new(format!("{}: {error}", named(file))))?;
+            Cares::parse(&text, &file.display().to_string())?
+        }
+    };
     let trial = Trial::new(&reading.log, split_ms);
     if trial.members() == 0 {
         let what =
             format!("nobody in {} did something before {} and bought from then on", asked.file.display(), asked.split);
         return Err(Failure::new(what).fix("choose --split between the first and the last purchase"));
     }
-    let runs: Vec<Run> = methods(&trial).iter().map(|method| trial.run(&**method, asked.k)).collect();
+    let runs: Vec<Run> = methods(&trial, &cares).iter().map(|method| trial.run(&**method, asked.k)).collect();
     let table = Table { asked, trial: &trial, runs };
     write_out(&if json { format!("{}\n", table.json()) } else { table.words() })?;
     Ok(Exit::Done)
@@ -120,12 +132,14 @@ fn instant_ms(text: &str) -> Option<i64> {
 }
 
 /// Every method that is compared, ours last.
-fn methods(trial: &Trial<'_>) -> Vec<Box<dyn Method>> {
+fn methods(trial: &Trial<'_>, cares: &Cares) -> Vec<Box<dyn Method>> {
     let mut all: Vec<Box<dyn Method>> =
         vec![Box::new(Popularity), Box::new(CategoryPopularity::new(trial)), Box::new(PersonalTop)];
     all.extend(Similarity::ALL.map(|similarity| Box::new(ItemKnn::new(trial, similarity)) as Box<dyn Method>));
     all.push(Box::new(TifuKnn::new(trial)));
-    all.push(Box::new(Ours::new(trial)));
+    let ours = Ours::new(trial);
+    all.push(Box::new(Ruled::new(trial, &ours.tables, cares)));
+    all.push(Box::new(ours));
     all
 }
 

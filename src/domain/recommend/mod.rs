@@ -9,6 +9,7 @@
 
 pub mod blend;
 pub mod bytes;
+pub mod care;
 pub mod count;
 pub mod evaluate;
 pub mod learn;
@@ -30,6 +31,8 @@ use crate::text_enum;
 pub const PICKS_MAX: usize = 24;
 /// Nothing bought within this time is offered again, milliseconds (180 days).
 pub const BOUGHT_LATELY_MS: i64 = 180 * DAY_MS;
+/// The share of its service life after which another one may be offered to its owner.
+pub const SERVES_SHARE: f64 = 0.7;
 /// Products of one category in one block while there are others.
 const PER_CATEGORY: usize = 2;
 /// Products looked at that `for_you` shows again.
@@ -277,7 +280,8 @@ struct Desk<'a> {
     excluded: Vec<Node>,
     /// Taken, excluded by article number, or bought lately.
     barred: Vec<Index>,
-    /// Categories bought from lately; only `for_you` minds.
+    /// Categories of which the member owns what still serves; where nobody said how long it does, those bought from
+    /// lately, which only `for_you` minds.
     owned: Vec<Node>,
     /// The price band the member buys and looks in.
     band: Option<usize>,
@@ -294,13 +298,29 @@ impl<'a> Desk<'a> {
     ) -> Desk<'a> {
         let shelf = catalog.shelf(&member.market);
         let lately = |act: &&Act| now_ms - act.at_ms < BOUGHT_LATELY_MS;
-        let bought: Vec<Index> =
-            history.bought.iter().filter(lately).filter_map(|act| catalog.index(act.product)).collect();
-        let owned = match request.strategy {
-            Strategy::ForYou => bought.iter().map(|index| catalog.node_of(*index)).collect(),
-            _ => Vec::new(),
-        };
-        let mut barred = bought;
+        let bought = history.bought.iter().filter_map(|act| Some((act, catalog.index(act.product)?)));
+        let mut barred: Vec<Index> = Vec::new();
+        let mut owned: Vec<Node> = Vec::new();
+        for (act, index) in bought {
+            let care = catalog.care_of(index);
+            let serves = care
+                .service_ms
+                .is_some_and(|service_ms| ((now_ms - act.at_ms) as f64) < SERVES_SHARE * service_ms as f64);
+            if care.repeatable {
+                continue;
+            }
+            if lately(&act) {
+                barred.push(index);
+            }
+            let minds = match request.strategy {
+                Strategy::ForYou => serves || (care.service_ms.is_none() && lately(&act)),
+                Strategy::Pinned => false,
+                _ => serves,
+            };
+            if minds {
+                owned.push(catalog.node_of(index));
+            }
+        }
         barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
         barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
         barred.sort_unstable();

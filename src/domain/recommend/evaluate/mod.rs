@@ -16,6 +16,7 @@ mod bootstrap;
 mod knn;
 mod measure;
 mod ours;
+mod ruled;
 mod tifu;
 
 use super::log::{Deed, Log};
@@ -24,6 +25,7 @@ pub use bootstrap::{Interval, RESAMPLES};
 pub use knn::{ItemKnn, Similarity};
 pub use measure::{Facet, Measure};
 pub use ours::Ours;
+pub use ruled::Ruled;
 pub use tifu::TifuKnn;
 
 use measure::{Marks, mark};
@@ -40,8 +42,8 @@ pub trait Method {
     /// Adds to `scores`, one for each product and all 0; what stays 0 follows by popularity.
     fn score(&self, past: &[Deed], scores: &mut [f32]);
 
-    /// The list itself, where it is more than the highest scores; at most `k` products. `None`: the highest scores.
-    fn list(&self, _member: usize, _past: &[Deed], _k: usize) -> Option<Vec<u32>> {
+    /// The list itself, best first, where it is more than the highest scores: of each facet the first that belong to it.
+    fn list(&self, _member: usize, _past: &[Deed]) -> Option<Vec<u32>> {
         None
     }
 }
@@ -111,11 +113,14 @@ impl<'a> Trial<'a> {
             let mut truth: Vec<u32> = future.iter().filter(|deed| deed.bought).map(|deed| deed.product).collect();
             truth.sort_unstable();
             truth.dedup();
+            let own = method.list(*member, past);
             for facet in Facet::ALL {
                 let fits = |product: u32| facet.takes(seen[product as usize]);
                 let wanted: Vec<u32> = truth.iter().copied().filter(|product| fits(*product)).collect();
-                let own = method.list(*member, past, k).filter(|_| *facet == Facet::Total);
-                let list = own.unwrap_or_else(|| self.best(&scores, k, fits));
+                let list = match &own {
+                    Some(own) => own.iter().copied().filter(|product| fits(*product)).take(k).collect(),
+                    None => self.best(&scores, k, fits),
+                };
                 if *facet == Facet::Total {
                     list.iter().for_each(|product| run.shown[*product as usize] = true);
                 }
