@@ -22,7 +22,7 @@ use indicia::store::{Db, Lane, OpenOptions, run};
 /// Ours over the control, rows per second.
 const RATIO_BAR: f64 = 0.5;
 const NOW_MS: i64 = 1_790_000_000_000;
-const MEMBERS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1)
+const MEMBERS: &str = "with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < $1)
     insert into member (email, addr_key, locale, provider_id, lot, points, created_at_ms, updated_at_ms)
     select 'member' || i || '@mail.example', i * 7919, 'en', 1 + i % 3, (i * 48271) % 2147483647, i % 5000, 0, 0 from n";
 const CONSENTS: &str =

@@ -307,7 +307,7 @@ impl Base {
     fn turns(&self, writers: &mut Crew) -> Turns {
         let metrics = self.metrics.clone();
         let (turns, writer) = Turns::new(self.db.clone(), self.epoch, move |_, took| metrics.turn_commit.observe(took));
-        writers.spawn("writer", writer);
+        writers.spawn_apart("writer", writer);
         turns
     }
 
@@ -418,7 +418,7 @@ impl Base {
     /// The two listeners. They serve while others drain: a page that is asked for is answered to the end.
     fn listen(&self, writers: &mut Crew, [http, admin]: [TcpListener; 2], public_url: &str, known: Known) {
         let (tracker, writer) = track::tracker(self.db.clone(), self.metrics.clone());
-        writers.spawn("tracker", writer.run());
+        writers.spawn_apart("tracker", writer.run());
         let state = PublicState {
             db: self.db.clone(),
             world: self.world.clone(),

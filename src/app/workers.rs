@@ -59,6 +59,16 @@ impl Crew {
         });
     }
 
+    /// Spawns work that is waited for by many, on a thread of its own: between two of its steps it does not stand in
+    /// line behind mails being rendered.
+    pub fn spawn_apart(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let runtime = tokio::runtime::Handle::current();
+        self.0.spawn_blocking(move || {
+            runtime.block_on(work);
+            name
+        });
+    }
+
     /// Waits until one ends: its name, or an error when it panicked. `None`: all have ended.
     pub async fn next(&mut self) -> Option<Result<&'static str, String>> {
         let ended = self.0.join_next().await?;

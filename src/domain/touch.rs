@@ -3,7 +3,7 @@
 //! The raw evidence of a touch is kept; its class is a versioned function of it. This is the first version: it judges
 //! by method and user agent alone, at once and for good. Bursts, honeypots and address ranges come with more evidence.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use crate::text_enum;
@@ -73,6 +73,7 @@ impl Agents {
             kinds.into_iter().flat_map(|(means, pieces)| pieces.into_iter().map(move |piece| (means, piece))).unzip();
         let pieces = AhoCorasick::builder()
             .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
             .match_kind(MatchKind::LeftmostLongest)
             .build(pieces)
             .expect("a short list of short pieces");

@@ -15,6 +15,7 @@ use crate::base::World;
 use crate::base::metrics::Timer;
 use crate::base::token::Keyring;
 use crate::domain::bounce::{Judged, ReplyClass, Rules, Said, Step};
+use crate::queue::claim::Claimed;
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
 use crate::render::{self, Mail, Recipient, RenderError};
 use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs, hurried};
@@ -57,6 +58,8 @@ pub struct Courier {
     /// Whether the connection at hand has carried a mail.
     is_kept: bool,
     pending: Option<Pending>,
+    /// Rendered while the mail before it was being armed, and not yet on its way.
+    ready: Option<Ready>,
 }
 
 /// The slot can not go on: its writer has ended, because the process does.
@@ -70,36 +73,44 @@ impl From<TurnError> for Ended {
 
 impl Courier {
     pub fn new(desk: Arc<Desk>, link: Arc<RouteLink>, stop: CancellationToken) -> Courier {
-        Courier { desk, link, stop, connection: None, is_kept: false, pending: None }
+        Courier { desk, link, stop, connection: None, is_kept: false, pending: None, ready: None }
     }
 
     /// Carries jobs until `stop`, then finishes the mail in hand, gives back what it has not armed, and quits.
     pub async fn work(mut self) {
         while !self.stop.is_cancelled() {
-            let pending = match self.pending.take() {
-                Some(pending) => pending,
-                None => tokio::select! {
-                    job = self.link.jobs.take() => Pending { job, paces_taken: 0 },
-                    () = self.stop.cancelled() => break,
-                    () = tokio::time::sleep(self.desk.idle), if self.connection.is_some() => {
-                        self.hang_up().await;
-                        continue;
-                    }
-                },
-            };
-            let done = match self.prepare(pending).await {
-                Ok(Some(ready)) => self.carry(ready).await,
-                Ok(None) => Ok(()),
-                Err(ended) => Err(ended),
+            let done = match self.ready.take() {
+                Some(ready) => self.carry(ready).await,
+                None => self.begin().await,
             };
             if done.is_err() {
                 return;
             }
         }
-        if let Some(pending) = self.pending.take() {
-            let _ = self.give_back(&pending.job, self.desk.world.now_ms()).await;
+        let at_hand = self.ready.take().map(|ready| ready.job).or(self.pending.take().map(|pending| pending.job));
+        if let Some(job) = at_hand {
+            let _ = self.give_back(&job, self.desk.world.now_ms()).await;
         }
         self.hang_up().await;
+    }
+
+    /// Waits for a job and carries it, and what follows it.
+    async fn begin(&mut self) -> Result<(), Ended> {
+        let pending = match self.pending.take() {
+            Some(pending) => pending,
+            None => tokio::select! {
+                job = self.link.jobs.take() => Pending { job, paces_taken: 0 },
+                () = self.stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(self.desk.idle), if self.connection.is_some() => {
+                    self.hang_up().await;
+                    return Ok(());
+                }
+            },
+        };
+        match self.prepare(pending).await? {
+            Some(ready) => self.carry(ready).await,
+            None => Ok(()),
+        }
     }
 
     async fn hang_up(&mut self) {
@@ -126,21 +137,22 @@ impl Courier {
         self.render(pending.job).await
     }
 
-    /// The next job of the route rendered, if one waits and its tokens are at hand.
-    async fn prepare_next(&mut self) -> Result<Option<Ready>, Ended> {
+    /// Renders the next job of the route, if one waits and its tokens are at hand.
+    async fn prepare_next(&mut self) -> Result<(), Ended> {
         if self.stop.is_cancelled() || !self.link.health.is_up(self.desk.world.now_ms()) {
-            return Ok(None);
+            return Ok(());
         }
-        let Some(job) = self.link.jobs.try_take() else { return Ok(None) };
+        let Some(job) = self.link.jobs.try_take() else { return Ok(()) };
         let mut pending = Pending { job, paces_taken: 0 };
         while pending.paces_taken < 3 {
             if self.pace(&pending).is_some_and(|pace| !pace.try_take()) {
                 self.pending = Some(pending);
-                return Ok(None);
+                return Ok(());
             }
             pending.paces_taken += 1;
         }
-        self.render(pending.job).await
+        self.ready = self.render(pending.job).await?;
+        Ok(())
     }
 
     fn pace(&self, pending: &Pending) -> Option<Arc<super::pace::Pace>> {
@@ -203,8 +215,8 @@ impl Courier {
                 self.connection = None;
                 return self.give_back(&current.job, self.desk.world.now_ms()).await;
             }
-            let next = self.prepare_next().await?;
             let Some(mut connection) = self.connection.take() else { return Ok(()) };
+            let next = self.ready.take();
             let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
             let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
             current.timer.stop();
@@ -250,8 +262,8 @@ impl Courier {
         opened
     }
 
-    /// Hands in what is owed and asks for the dot; `false`: not granted, everything settled and the connection closed,
-    /// never with a lone dot, which would deliver an empty mail.
+    /// Hands in what is owed and asks for the dot, and renders the next mail meanwhile; `false`: not granted, everything
+    /// settled and the connection closed, never with a lone dot, which would deliver an empty mail.
     async fn arm(&mut self, owed: Option<Settle>, ready: &Ready) -> Result<bool, Ended> {
         let job = &ready.job;
         let arm = Arm {
@@ -269,7 +281,11 @@ impl Courier {
         };
         let turn = Turn { settle: owed.clone(), arm: Some(arm) };
         let wait = std::time::Duration::from_millis(self.desk.arm_wait_ms.max(1) as u64);
-        let (granted, written) = match tokio::time::timeout(wait, self.desk.turns.take(turn)).await {
+        let desk = self.desk.clone();
+        let answer = tokio::time::timeout(wait, desk.turns.take(turn));
+        let (answer, prepared) = tokio::join!(answer, self.prepare_next());
+        prepared?;
+        let (granted, written) = match answer {
             Ok(Ok(granted)) => (granted, true),
             Ok(Err(TurnError::Ended)) => return Err(Ended),
             Ok(Err(TurnError::NotWritten(_))) | Err(_) => (false, false),
@@ -414,7 +430,8 @@ impl Courier {
     /// The settle of a job's attempt, counted.
     fn end(&self, job: &Job, outcome: Outcome, at_ms: i64, trouble: Option<Trouble>) -> Settle {
         self.link.tally.ended(job, &outcome);
-        Settle { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt, outcome, at_ms, trouble }
+        let Claimed { id, attempt, variant, .. } = job.row;
+        Settle { run_id: job.run.run_id, id, attempt, variant, outcome, at_ms, trouble }
     }
 
     async fn settle(&self, settle: impl Into<Option<Settle>>) -> Result<(), Ended> {

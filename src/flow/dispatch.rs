@@ -79,11 +79,16 @@ struct Lease {
     run_id: i64,
     id: i64,
     attempt: i64,
+    variant: i64,
 }
 
 impl Lease {
+    fn of_row(run_id: i64, row: &Claimed) -> Lease {
+        Lease { run_id, id: row.id, attempt: row.attempt, variant: row.variant }
+    }
+
     fn of(job: &Job) -> Lease {
-        Lease { run_id: job.run.run_id, id: job.row.id, attempt: job.row.attempt }
+        Lease::of_row(job.run.run_id, &job.row)
     }
 }
 
@@ -230,7 +235,7 @@ impl<L: Library> Dispatch<L> {
         let mut tx = self.db.begin(Lane::Bulk).await?;
         let claimed =
             claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
-        let leases: Vec<Lease> = claimed.iter().map(|row| Lease { run_id, id: row.id, attempt: row.attempt }).collect();
+        let leases: Vec<Lease> = claimed.iter().map(|row| Lease::of_row(run_id, row)).collect();
         let prepared = async {
             tx.commit().await?;
             self.move_mark(run_id, at, &claimed, claimed.len() == limit, now_ms).await?;
@@ -352,8 +357,8 @@ impl<L: Library> Dispatch<L> {
     async fn settle_all(&self, outcomes: impl IntoIterator<Item = (Lease, Outcome)>) {
         let at_ms = self.world.now_ms();
         let mut settling = tokio::task::JoinSet::new();
-        for (Lease { run_id, id, attempt }, outcome) in outcomes {
-            let settle = Settle { run_id, id, attempt, outcome, at_ms, trouble: None };
+        for (Lease { run_id, id, attempt, variant }, outcome) in outcomes {
+            let settle = Settle { run_id, id, attempt, variant, outcome, at_ms, trouble: None };
             let turns = self.turns.clone();
             settling.spawn(async move { turns.settle(Turn { settle: Some(settle), arm: None }).await });
         }

@@ -3,10 +3,10 @@
 use super::count::Deltas;
 use crate::domain::message::MessageState;
 use crate::on;
-use crate::store::{Conn, Pair, StoreError};
+use crate::store::{Conn, StoreError, gathered};
 
 /// A leased row, with what its slot needs to know of it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Deserialize)]
 pub struct Claimed {
     pub id: i64,
     pub member_id: Option<i64>,
@@ -41,29 +41,10 @@ pub async fn claim(
     epoch: i64,
     now_ms: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
-    // PostgreSQL alone has other writers beside this one, and skips what they hold.
-    const SQL: Pair = Pair {
-        sqlite: "update message set state = 'leased', owner = $7, attempt = attempt + 1, due_at_ms = null
-             where id in (
-               select m.id from message m join run r on r.id = m.run_id and r.state = 'sending'
-               where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
-               order by m.due_at_ms, m.id limit $6)
-             returning id, member_id, provider_id, variant, attempt, tries, crashes, armed_at_ms,
-                       null as was_due_at_ms",
-        postgres: "with due as materialized (
-               select m.id, m.due_at_ms from message m join run r on r.id = m.run_id and r.state = 'sending'
-               where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
-               order by m.due_at_ms, m.id limit $6
-               for update of m skip locked
-             ) update message set state = 'leased', owner = $7, attempt = message.attempt + 1, due_at_ms = null
-             from due where message.run_id = $1 and message.id = due.id
-             returning message.id, message.member_id, message.provider_id, message.variant, message.attempt,
-                       message.tries, message.crashes, message.armed_at_ms, due.due_at_ms as was_due_at_ms",
+    let mut claimed = match conn.is_sqlite() {
+        true => lease(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
+        false => lease_unlocked(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
     };
-    let sql = conn.pick(&SQL);
-    let mut claimed: Vec<Claimed> = on!(conn.again(), "claim messages", c => sqlx::query_as(sql)
-        .bind(run_id).bind(provider_id).bind(now_ms).bind(mark.due_at_ms).bind(mark.id).bind(limit).bind(epoch)
-        .fetch_all(&mut *c).await)?;
     claimed.sort_by_key(|row| row.id);
     let mut deltas = Deltas::default();
     for row in &claimed {
@@ -71,6 +52,53 @@ pub async fn claim(
     }
     deltas.write(conn, epoch).await?;
     Ok(claimed)
+}
+
+/// SQLite has one writer: what is found due is still due when it is leased.
+async fn lease(
+    mut conn: Conn<'_>,
+    (run_id, provider_id): (i64, i64),
+    mark: Mark,
+    limit: i64,
+    epoch: i64,
+    now_ms: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    const DUE: &str =
+        "select json_group_array(json_array(id, member_id, provider_id, variant, attempt + 1, tries, crashes,
+           armed_at_ms, null)) from (
+         select m.* from message m join run r on r.id = m.run_id and r.state = 'sending'
+         where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
+         order by m.due_at_ms, m.id limit $6)";
+    const LEASE: &str = "update message set state = 'leased', owner = $1, attempt = attempt + 1, due_at_ms = null
+         where id in (select value ->> 0 from json_each($2))";
+    let due: String = on!(conn.again(), "find due messages", c => sqlx::query_scalar(DUE)
+        .bind(run_id).bind(provider_id).bind(now_ms).bind(mark.due_at_ms).bind(mark.id).bind(limit)
+        .fetch_one(&mut *c).await)?;
+    on!(conn, "claim messages", c => sqlx::query(LEASE).bind(epoch).bind(&due).execute(&mut *c).await.map(|_| ()))?;
+    gathered(&due)
+}
+
+/// PostgreSQL has other writers beside this one, and skips what they hold.
+async fn lease_unlocked(
+    conn: Conn<'_>,
+    (run_id, provider_id): (i64, i64),
+    mark: Mark,
+    limit: i64,
+    epoch: i64,
+    now_ms: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    const SQL: &str = "with due as materialized (
+           select m.id, m.due_at_ms from message m join run r on r.id = m.run_id and r.state = 'sending'
+           where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
+           order by m.due_at_ms, m.id limit $6
+           for update of m skip locked
+         ) update message set state = 'leased', owner = $7, attempt = message.attempt + 1, due_at_ms = null
+         from due where message.run_id = $1 and message.id = due.id
+         returning message.id, message.member_id, message.provider_id, message.variant, message.attempt,
+                   message.tries, message.crashes, message.armed_at_ms, due.due_at_ms as was_due_at_ms";
+    on!(conn, "claim messages", c => sqlx::query_as(SQL)
+        .bind(run_id).bind(provider_id).bind(now_ms).bind(mark.due_at_ms).bind(mark.id).bind(limit).bind(epoch)
+        .fetch_all(&mut *c).await)
 }
 
 /// When the next queued row of a lane is due, or `None` when the lane is empty.

@@ -25,7 +25,9 @@ pub mod enqueue;
 pub mod recover;
 pub mod returned;
 pub mod sweep;
+mod swift;
 pub mod turn;
+mod turn_text;
 pub mod writer;
 
 pub use turn::{Arm, Outcome, Settle, Trouble, Turn};

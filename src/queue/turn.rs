@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::count::{Deltas, count_upsert};
+use super::count::Deltas;
+use super::swift;
+use super::turn_text::{arm_conditions, arm_text, opened_text, settle_text, shown_text, turned_text};
 use crate::base::text;
 use crate::domain::bounce::{ReplyClass, Threshold};
 use crate::domain::message::{MessageEvent, MessageState};
 use crate::store::strike::{self, Strike};
-use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::store::{Conn, Db, Lane, Pair, Rows, StoreError};
 use crate::{bulk, on};
 
 /// Longest reply text kept, bytes.
@@ -27,6 +29,7 @@ pub struct Settle {
     pub run_id: i64,
     pub id: i64,
     pub attempt: i64,
+    pub variant: i64,
     pub outcome: Outcome,
     pub at_ms: i64,
     /// What the other side said, for every attempt that did not end in a plain 250.
@@ -96,17 +99,34 @@ struct Standing {
     addr_key: Option<i64>,
 }
 
-/// Runs a batch of turns within the caller's transaction: all settles, then all arms. Returns, by turn, whether its
-/// arm was granted. A slot goes on only when its arm was granted **and** the commit returned success.
+/// Runs a batch of turns in one transaction: all settles, then all arms. Returns, by turn, whether its arm was granted,
+/// after the commit returned success: only then a slot goes on.
 ///
 /// # Crash
 /// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
-pub async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+    let mut tx = db.begin(Lane::Turn).await?;
+    if tx.conn().is_sqlite() {
+        if swift::run(tx.conn(), epoch, turns).await? {
+            tx.commit().await?;
+            return Ok(turns.iter().map(|turn| turn.arm.is_some()).collect());
+        }
+        drop(tx);
+        tx = db.begin(Lane::Turn).await?;
+    }
+    let granted = run(tx.conn(), epoch, turns).await?;
+    tx.commit().await?;
+    Ok(granted)
+}
+
+/// A batch of turns, some of which may be refused.
+async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
     let mut deltas = Deltas::default();
     let (plain, mut others): (Vec<&Settle>, Vec<&Settle>) =
         turns.iter().filter_map(|turn| turn.settle.as_ref()).partition(|settle| settle.is_plain());
     let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
-    let (settled, granted) = settle_and_arm(conn.again(), epoch, &plain, &arms).await?;
+    let settled = settle_plain(conn.again(), &plain).await?;
+    let granted = arm(conn.again(), epoch, &arms).await?;
     for ((run_id, _), variant) in &settled {
         deltas.moved(*run_id, *variant, (MessageState::Armed, None), (MessageState::Sent, None));
     }
@@ -125,7 +145,7 @@ pub async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<b
 
 /// Settles: the rows are locked in order, the next state is decided by [`MessageState::next`], one update writes them.
 /// Repeating a settle changes nothing; a 250 counts whenever it comes.
-async fn settle(mut conn: Conn<'_>, settles: &[&Settle], deltas: &mut Deltas) -> Result<(), StoreError> {
+pub(super) async fn settle(mut conn: Conn<'_>, settles: &[&Settle], deltas: &mut Deltas) -> Result<(), StoreError> {
     if settles.is_empty() {
         return Ok(());
     }
@@ -303,7 +323,7 @@ async fn keep_trouble(conn: Conn<'_>, settles: &[&Settle]) -> Result<(), StoreEr
 
 impl Settle {
     /// A 250 and nothing else to tell: the usual end, which needs no look at how the row stands.
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         matches!(self.outcome, Outcome::Sent { .. }) && self.trouble.is_none()
     }
 }
@@ -323,111 +343,54 @@ impl Outcome {
     }
 }
 
-/// What may forbid an arm besides the row itself: its run, its member, its address.
-macro_rules! arm_conditions {
-    () => {
-        " join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
-          left join member p on p.id = m.member_id
-          where (m.member_id is null or p.mail_epoch = a.mail_epoch)
-            and not exists (select 1 from suppression x where x.addr_key = a.addr_key and x.scope in ('all', a.scope)
-                            and (x.expires_at_ms is null or x.expires_at_ms > a.at_ms))"
-    };
-}
-
-/// Settles plain 250s of armed rows; rows that stand otherwise are left to [`settle`]. `$rows` opens the JSON argument.
-macro_rules! settle_plain {
-    ($rows:expr) => {
-        concat!(
-            "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
-               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
-               cast(value ->> 4 as text) as remote_id from ",
-            $rows,
-            ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
-             from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
-               and message.state = 'armed' and message.sent_at_ms is null
-             returning cast(1 as bigint), message.run_id, message.id, message.variant"
-        )
-    };
-}
-
-/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. `$lock` is how the rows are held.
-macro_rules! arm_wished {
-    ($rows:expr, $join:literal, $epoch:literal, $lock:literal) => {
-        concat!(
-            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
-               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
-               cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
-               cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
-               cast(value ->> 8 as bigint) as at_ms from ",
-            $rows,
-            "), ok as materialized (select a.* from a ",
-            $join,
-            " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
-               and m.owner = ",
-            $epoch,
-            arm_conditions!(),
-            $lock,
-            ") update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
-               template_version_id = ok.template_version_id
-             from ok where message.run_id = ok.run_id and message.id = ok.id
-             returning cast(2 as bigint), message.run_id, message.id, message.variant"
-        )
-    };
-}
-macro_rules! opened {
-    ($argument:literal) => {
-        concat!(
-            "(with item(value) as materialized (select value from json_each(",
-            $argument,
-            ")) select value from item)"
-        )
-    };
-}
-
 /// Rows by (run, id), with their variant.
 type Keyed = HashMap<(i64, i64), i64>;
 
-/// Settles plain 250s and arms what may be armed: what was settled and what was granted. An arm never waits: a row that
-/// someone else is touching is not armed.
-///
-/// On SQLite every statement is a hand-over to the connection's thread and back, so both go in one; PostgreSQL takes
-/// one statement at a time.
-async fn settle_and_arm(
-    mut conn: Conn<'_>,
-    epoch: i64,
-    plain: &[&Settle],
-    arms: &[&Arm],
-) -> Result<(Keyed, Keyed), StoreError> {
-    const BOTH: &str = concat!(settle_plain!(opened!("$1")), ";", arm_wished!(opened!("$3"), "cross join", "$2", ""));
-    const SETTLE: &str = settle_plain!("json_array_elements(cast($1 as json))");
-    const ARM: &str = arm_wished!(
-        "json_array_elements(cast($2 as json))",
-        "join",
-        "$1",
-        " order by m.run_id, m.id for update of m skip locked"
-    );
-    if plain.is_empty() && arms.is_empty() {
-        return Ok(Default::default());
+/// Settles plain 250s of armed rows; what was settled.
+async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreError> {
+    const SQL: Pair = Pair {
+        sqlite: concat!(settle_text!(opened_text!("$1")), " returning message.run_id, message.id, message.variant"),
+        postgres: concat!(
+            settle_text!("json_array_elements(cast($1 as json))"),
+            " returning message.run_id, message.id, message.variant"
+        ),
+    };
+    if plain.is_empty() {
+        return Ok(Keyed::default());
     }
-    let (sent, wished) = (sent_rows(plain), wished_rows(arms));
-    let rows: Vec<(i64, i64, i64, i64)> = if conn.is_sqlite() {
-        on!(conn.again(), "settle and arm messages", c => sqlx::query_as(BOTH)
-            .bind(&sent).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?
-    } else {
-        let mut rows = on!(conn.again(), "settle messages", c =>
-            sqlx::query_as(SETTLE).bind(&sent).fetch_all(&mut *c).await)?;
-        rows.append(&mut on!(conn, "arm messages", c =>
-            sqlx::query_as(ARM).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?);
-        rows
-    };
-    let of = |kind: i64| {
-        let rows = rows.iter().filter(move |row| row.0 == kind);
-        rows.map(|(_, run_id, id, variant)| ((*run_id, *id), *variant)).collect()
-    };
-    Ok((of(1), of(2)))
+    let (sql, sent) = (conn.pick(&SQL), sent_rows(plain));
+    let rows: Vec<(i64, i64, i64)> =
+        on!(conn, "settle messages", c => sqlx::query_as(sql).bind(&sent).fetch_all(&mut *c).await)?;
+    Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
 }
 
-fn sent_rows(plain: &[&Settle]) -> String {
+/// Arms what may be armed; what was granted. An arm never waits: a row that someone else is touching is not armed.
+async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreError> {
+    const SQL: Pair = Pair {
+        sqlite: concat!(
+            arm_text!(opened_text!("$2"), "cross join", "$1", ""),
+            " returning message.run_id, message.id, message.variant"
+        ),
+        postgres: concat!(
+            arm_text!(
+                "json_array_elements(cast($2 as json))",
+                "join",
+                "$1",
+                " order by m.run_id, m.id for update of m skip locked"
+            ),
+            " returning message.run_id, message.id, message.variant"
+        ),
+    };
+    if arms.is_empty() {
+        return Ok(Keyed::default());
+    }
+    let (sql, wished) = (conn.pick(&SQL), wished_rows(arms));
+    let rows: Vec<(i64, i64, i64)> =
+        on!(conn, "arm messages", c => sqlx::query_as(sql).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?;
+    Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
+}
+
+pub(super) fn sent_rows(plain: &[&Settle]) -> String {
     let mut rows = Rows::default();
     for settle in plain {
         if let Outcome::Sent { remote_id } = &settle.outcome {
@@ -437,7 +400,7 @@ fn sent_rows(plain: &[&Settle]) -> String {
     rows.json()
 }
 
-fn wished_rows(arms: &[&Arm]) -> String {
+pub(super) fn wished_rows(arms: &[&Arm]) -> String {
     let rows = arms.iter().map(|arm| {
         let (version, at_ms) = (arm.template_version_id, arm.at_ms);
         (arm.run_id, arm.id, arm.attempt, arm.generation, arm.mail_epoch, arm.addr_key, &arm.scope, version, at_ms)
@@ -445,35 +408,20 @@ fn wished_rows(arms: &[&Arm]) -> String {
     Rows::of(rows).json()
 }
 
-/// What was shown, the counts, and the turn's number: on SQLite in one statement, as above.
+/// What these arms show, as rows of [`shown_text`].
+pub(super) fn shown_rows(armed: &[&Arm]) -> Rows {
+    Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)))
+}
+
+/// What was shown, the counts, and the turn's number.
 async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
-    macro_rules! shown {
-        ($rows:expr) => {
-            concat!(
-                "insert into shown (run_id, message_id, body)
-                 select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from ",
-                $rows,
-                " where true on conflict (run_id, message_id) do update set body = excluded.body"
-            )
-        };
-    }
-    macro_rules! turned {
-        ($epoch:literal) => {
-            concat!("update daemon set turn_no = turn_no + 1 where id = ", $epoch)
-        };
-    }
-    const ALL: &str = concat!(shown!(opened!("$3")), ";", count_upsert!("$1", opened!("$2")), ";", turned!("$1"));
-    const SHOWN: &str = shown!("json_array_elements(cast($1 as json))");
-    const TURN: &str = turned!("$1");
-    let shown = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
-    if conn.is_sqlite() {
-        let (shown, counts) = (shown.json(), deltas.rows().json());
-        return on!(conn, "write a turn down", c => sqlx::query(ALL)
-            .bind(epoch).bind(&counts).bind(&shown).execute(&mut *c).await.map(|_| ()));
-    }
+    const SHOWN: Pair =
+        Pair { sqlite: shown_text!("json_each($1)"), postgres: shown_text!("json_array_elements(cast($1 as json))") };
+    const TURN: &str = turned_text!("$1");
+    let shown = shown_rows(armed);
     if !shown.is_empty() {
-        let shown = shown.json();
-        on!(conn.again(), "keep what was shown", c => sqlx::query(SHOWN).bind(&shown).execute(&mut *c).await.map(|_| ()))?;
+        let (sql, shown) = (conn.pick(&SHOWN), shown.json());
+        on!(conn.again(), "keep what was shown", c => sqlx::query(sql).bind(&shown).execute(&mut *c).await.map(|_| ()))?;
     }
     deltas.write(conn.again(), epoch).await?;
     on!(conn, "count a turn", c => sqlx::query(TURN).bind(epoch).execute(&mut *c).await.map(|_| ()))

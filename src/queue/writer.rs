@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::turn::{self, Turn};
-use crate::store::{Db, Lane, StoreError};
+use crate::store::Db;
 
 /// Most turns in one commit.
 const TURNS_BATCH_MAX: usize = 256;
@@ -80,7 +80,7 @@ async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed:
     while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
         let began = tokio::time::Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
-        match commit(&db, epoch, &turns).await {
+        match turn::commit(&db, epoch, &turns).await {
             Ok(granted) => {
                 committed(turns.len(), began.elapsed());
                 for (item, granted) in batch.drain(..).zip(granted) {
@@ -91,7 +91,7 @@ async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed:
                 // One bad row must not fail its neighbours: the batch is repeated item by item.
                 tracing::warn!(%error, turns = turns.len(), "a batch of turns was refused, repeating it one by one");
                 for (item, turn) in batch.drain(..).zip(turns) {
-                    let one = commit(&db, epoch, std::slice::from_ref(&turn)).await;
+                    let one = turn::commit(&db, epoch, std::slice::from_ref(&turn)).await;
                     let _ = item.answer.send(one.map(|granted| granted[0]).map_err(|error| error.to_string()));
                 }
             }
@@ -103,11 +103,4 @@ async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed:
             }
         }
     }
-}
-
-async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
-    let mut tx = db.begin(Lane::Turn).await?;
-    let granted = turn::run(tx.conn(), epoch, turns).await?;
-    tx.commit().await?;
-    Ok(granted)
 }

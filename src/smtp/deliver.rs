@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 
-use memchr::memchr2;
+use memchr::memmem;
 
 use super::connection::{Connection, State};
 use super::failure::{Failure, Kind, Stage};
@@ -254,26 +254,36 @@ fn stuff(body: &[u8], out: &mut Vec<u8>) -> Result<bool, &'static str> {
     if body.is_empty() {
         return Err("the mail is empty");
     }
+    if !has_whole_line_ends(body) {
+        return Err("the mail holds a CR or LF that is not part of a CRLF");
+    }
     out.clear();
-    let (mut copied, mut at) = (0, 0);
-    loop {
-        if body.get(at) == Some(&b'.') {
-            out.extend_from_slice(&body[copied..at]);
-            out.push(b'.');
-            copied = at;
-        }
-        let Some(found) = memchr2(b'\r', b'\n', &body[at..]) else { break };
-        at += found;
-        if !body[at..].starts_with(b"\r\n") {
-            return Err("the mail holds a CR or LF that is not part of a CRLF");
-        }
-        at += 2;
+    let starts = memmem::find_iter(body, b"\r\n.").map(|at| at + 2);
+    let mut copied = 0;
+    for at in body.starts_with(b".").then_some(0).into_iter().chain(starts) {
+        out.extend_from_slice(&body[copied..at]);
+        out.push(b'.');
+        copied = at;
     }
     if out.is_empty() {
         return Ok(false);
     }
     out.extend_from_slice(&body[copied..]);
     Ok(true)
+}
+
+/// Whether there are as many CRs and as many LFs as CRLFs. Counted by pieces without a branch, many bytes at once.
+fn has_whole_line_ends(body: &[u8]) -> bool {
+    const PIECE: usize = 128;
+    let (mut crs, mut lfs, mut both) = (0_usize, 0_usize, 0_usize);
+    for (piece, next) in body.chunks(PIECE).zip(body[1..].chunks(PIECE).chain([&[][..]])) {
+        let count = |byte: u8| usize::from(piece.iter().map(|c| u8::from(*c == byte)).sum::<u8>());
+        crs += count(b'\r');
+        lfs += count(b'\n');
+        let pairs = piece.iter().zip(next).map(|(c, n)| u8::from((*c == b'\r') & (*n == b'\n')));
+        both += usize::from(pairs.sum::<u8>());
+    }
+    crs == both && lfs == both
 }
 
 #[cfg(test)]

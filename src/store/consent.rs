@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Conn, Pair, Rows, StoreError, member};
+use super::{Conn, Pair, Rows, StoreError, gathered, member};
 use crate::domain::consent::{ConsentEvent, ConsentState};
-use crate::{bulk, on};
+use crate::{bulk, gather, on};
 
 /// A change of consent to record.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +24,18 @@ pub struct Standing {
 
 /// Those of `ids` whose consent to `topic` is granted.
 pub async fn granted(conn: Conn<'_>, ids: &[i64], topic: &str) -> Result<HashSet<i64>, StoreError> {
-    const SQL: Pair = bulk!(
+    const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select s.member_id from row join consent s on s.member_id = row.id where s.topic = $2 and s.state = 'granted'"
+        ")",
+        "member_id" from "select s.member_id from row join consent s on s.member_id = row.id
+           where s.topic = $2 and s.state = 'granted'"
     );
     let sql = conn.pick(&SQL);
     let rows = Rows::of(ids.iter().map(|id| (id,))).json();
-    let found: Vec<i64> =
-        on!(conn, "check consents", c => sqlx::query_scalar(sql).bind(rows).bind(topic).fetch_all(&mut *c).await)?;
-    Ok(found.into_iter().collect())
+    let found: String =
+        on!(conn, "check consents", c => sqlx::query_scalar(sql).bind(rows).bind(topic).fetch_one(&mut *c).await)?;
+    Ok(gathered::<(i64,)>(&found)?.into_iter().map(|(id,)| id).collect())
 }
 
 /// Every topic a member was ever asked about, by name.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Conn, Pair, Rows, StoreError};
+use super::{Conn, Pair, Rows, StoreError, gathered};
 use crate::domain::engagement::{Decay, SCORE_MIN, T0_MS};
 use crate::domain::recommend::{Act, History, TagScore};
-use crate::{bulk, on};
+use crate::{gather, on};
 
 /// Products looked at that are kept per member.
 pub const VIEWED_MAX: usize = 20;
@@ -68,47 +68,53 @@ type Rowed = Vec<(i64, i64, i64)>;
 /// The last looks at products on the shop's own pages. Both databases walk `event_product` alone: first to where the
 /// last [`LOOKS_MAX`] events with a product begin, then those.
 async fn viewed(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = bulk!(
+    const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         "), edge(id, at_ms) as (select row.id, coalesce(
               (select x.at_ms from event x where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
-               order by x.at_ms desc limit 1 offset $3), $2) from row)
-           select e.member_id, e.product_id, e.at_ms from edge
+               order by x.at_ms desc limit 1 offset $3), $2) from row)",
+        "member_id, product_id, at_ms" from "select e.member_id, e.product_id, e.at_ms from edge
            join event e on e.member_id = edge.id and e.at_ms > edge.at_ms and e.product_id is not null
            where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
     );
     let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
-    on!(conn, "load what was looked at", c => sqlx::query_as(sql).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_all(&mut *c).await)
+    let found: String = on!(conn, "load what was looked at", c => sqlx::query_scalar(sql).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_one(&mut *c).await)?;
+    gathered(&found)
 }
 
 /// Products clicked in mails, by people. Few per member, so every one within the time is read.
 async fn clicked(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = bulk!(
+    const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select t.member_id, t.product_id, max(t.at_ms) from row join touch t on t.member_id = row.id and t.at_ms > $2
+        ")",
+        "member_id, product_id, at_ms" from "select t.member_id, t.product_id, max(t.at_ms) as at_ms from row join touch t on t.member_id = row.id and t.at_ms > $2
            where t.kind = 'click' and t.class = 'human' and t.product_id is not null
            group by t.member_id, t.product_id"
     );
     let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
-    on!(conn, "load what was clicked", c => sqlx::query_as(sql).bind(wanted).bind(since).fetch_all(&mut *c).await)
+    let found: String = on!(conn, "load what was clicked", c => sqlx::query_scalar(sql).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
+    gathered(&found)
 }
 
 async fn bought(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<(i64, i64, i64, i64)>, StoreError> {
-    const SQL: Pair = bulk!(
+    const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select o.member_id, l.product_id, max(o.ordered_at_ms), count(*)
+        ")",
+        "member_id, product_id, at_ms, times" from "select o.member_id, l.product_id, max(o.ordered_at_ms) as at_ms,
+             count(*) as times
            from row join orders o on o.member_id = row.id and o.ordered_at_ms > $2
            join order_line l on l.orders_id = o.id
            where o.status in ('completed', 'pending') group by o.member_id, l.product_id"
     );
     let (sql, since) = (conn.pick(&SQL), now_ms - BOUGHT_WITHIN_MS);
-    on!(conn, "load what was bought", c => sqlx::query_as(sql).bind(wanted).bind(since).fetch_all(&mut *c).await)
+    let found: String = on!(conn, "load what was bought", c => sqlx::query_scalar(sql).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
+    gathered(&found)
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(serde::Deserialize)]
 struct TagRow {
     member_id: i64,
     tag_id: i64,
@@ -120,13 +126,15 @@ struct TagRow {
 
 /// Those that still count: `threshold` written out, `ln θ + λ·(now − T0)`, so that faded ones never leave the database.
 async fn tags(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<TagRow>, StoreError> {
-    const SQL: Pair = bulk!(
+    const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select mt.member_id, mt.tag_id, t.key, t.half_life_ms, t.ceiling, mt.lscore
+        ")",
+        "member_id, tag_id, key, half_life_ms, ceiling, lscore" from "select mt.member_id, mt.tag_id, t.key, t.half_life_ms, t.ceiling, mt.lscore
            from row join member_tag mt on mt.member_id = row.id join tag t on t.id = mt.tag_id
            where mt.lscore >= $2 + coalesce($3 / t.half_life_ms, 0)"
     );
     let (sql, age) = (conn.pick(&SQL), std::f64::consts::LN_2 * (now_ms - T0_MS) as f64);
-    on!(conn, "load tags", c => sqlx::query_as(sql).bind(wanted).bind(SCORE_MIN.ln()).bind(age).fetch_all(&mut *c).await)
+    let found: String = on!(conn, "load tags", c => sqlx::query_scalar(sql).bind(wanted).bind(SCORE_MIN.ln()).bind(age).fetch_one(&mut *c).await)?;
+    gathered(&found)
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Conn, Pair, Rows, StoreError};
+use super::{Conn, Pair, Rows, StoreError, gathered};
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::engagement::Decay;
 use crate::domain::member::Member;
-use crate::{bulk, on};
+use crate::{bulk, gather, on};
 
-#[derive(sqlx::FromRow)]
+#[derive(serde::Deserialize)]
 struct MemberRow {
     id: i64,
     email: String,
@@ -50,28 +50,30 @@ impl From<MemberRow> for Member {
 
 /// The live ones among `ids`, each with its attributes: two statements whatever the number.
 pub async fn profiles(mut conn: Conn<'_>, ids: &[i64]) -> Result<HashMap<i64, Member>, StoreError> {
-    const MEMBERS: Pair = bulk!(
+    const MEMBERS: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select m.id, m.email, m.addr_key, m.external_id, m.first_name, m.last_name, m.locale, m.zone, m.market,
-             m.points, m.orders, m.revenue_minor, m.last_order_at_ms, m.mail_epoch
-           from row join member m on m.id = row.id where m.status = 'live'"
+        ")",
+        "id, email, addr_key, external_id, first_name, last_name, locale, zone, market, points, orders, revenue_minor,
+         last_order_at_ms, mail_epoch" from "select m.* from row join member m on m.id = row.id where m.status = 'live'"
     );
-    const ATTRIBUTES: Pair = bulk!(
+    const ATTRIBUTES: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select v.member_id, a.name, v.text
+        ")",
+        "member_id, name, text" from "select v.member_id, a.name, v.text
            from row join member_attribute v on v.member_id = row.id join attribute a on a.id = v.attribute_id"
     );
     let wanted = Rows::of(ids.iter().map(|id| (id,))).json();
     let sql = conn.pick(&MEMBERS);
-    let rows: Vec<MemberRow> =
-        on!(conn.again(), "load members", c => sqlx::query_as(sql).bind(&wanted).fetch_all(&mut *c).await)?;
-    let mut members: HashMap<i64, Member> = rows.into_iter().map(|row| (row.id, row.into())).collect();
+    let rows: String =
+        on!(conn.again(), "load members", c => sqlx::query_scalar(sql).bind(&wanted).fetch_one(&mut *c).await)?;
+    let mut members: HashMap<i64, Member> =
+        gathered::<MemberRow>(&rows)?.into_iter().map(|row| (row.id, row.into())).collect();
     let sql = conn.pick(&ATTRIBUTES);
-    let values: Vec<(i64, String, String)> =
-        on!(conn, "load attributes", c => sqlx::query_as(sql).bind(&wanted).fetch_all(&mut *c).await)?;
-    for (id, name, text) in values {
+    let values: String =
+        on!(conn, "load attributes", c => sqlx::query_scalar(sql).bind(&wanted).fetch_one(&mut *c).await)?;
+    for (id, name, text) in gathered::<(i64, String, String)>(&values)? {
         if let Some(member) = members.get_mut(&id) {
             member.attributes.insert(name, text);
         }

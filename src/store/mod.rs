@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A statement over many rows is one text with one JSON argument, an array of arrays, and is written with
-//! [`bulk!`](crate::bulk); [`Rows`] builds the argument. Row-by-row statements are thirty times slower.
+//! [`bulk!`](crate::bulk); [`Rows`] builds the argument. Row-by-row statements are thirty times slower. A query of the
+//! sending path with many rows to answer is a [`gather!`](crate::gather), which answers them as one.
 //! Where the two databases must differ, write a [`Pair`] with the reason beside it.
 //!
 //! # The shared dialect
@@ -65,4 +66,4 @@ pub mod touch;
 
 pub use db::{CACHE_KIB, Conn, Db, Lane, OpenOptions, Reader, Room, Tx, mask_password};
 pub use error::StoreError;
-pub use rows::{Pair, Rows};
+pub use rows::{Pair, Rows, gathered};

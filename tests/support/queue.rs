@@ -90,17 +90,14 @@ pub fn arm(run_id: i64, held: &Held, at_ms: i64) -> Turn {
 
 pub fn settle(run_id: i64, held: &Held, outcome: Outcome, at_ms: i64) -> Turn {
     Turn {
-        settle: Some(Settle { run_id, id: held.id, attempt: held.attempt, outcome, at_ms, trouble: None }),
+        settle: Some(Settle { run_id, id: held.id, attempt: held.attempt, variant: 0, outcome, at_ms, trouble: None }),
         arm: None,
     }
 }
 
 /// Runs turns in one committed transaction.
 pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Vec<bool> {
-    let mut tx = db.begin(Lane::Turn).await.unwrap();
-    let granted = turn::run(tx.conn(), epoch, turns).await.unwrap();
-    tx.commit().await.unwrap();
-    granted
+    turn::commit(db, epoch, turns).await.unwrap()
 }
 
 /// How many rows of the run are in a state, after checking the account against the rows.

@@ -1,0 +1,81 @@
+//! The texts of a turn, each written once: [`turn`](super::turn) runs them one by one, [`swift`](super::swift) in one go.
+
+/// What may forbid an arm besides the row itself: its run, its member, its address.
+macro_rules! arm_conditions {
+    () => {
+        " join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
+          left join member p on p.id = m.member_id
+          where (m.member_id is null or p.mail_epoch = a.mail_epoch)
+            and not exists (select 1 from suppression x where x.addr_key = a.addr_key and x.scope in ('all', a.scope)
+                            and (x.expires_at_ms is null or x.expires_at_ms > a.at_ms))"
+    };
+}
+
+/// Settles plain 250s of armed rows; rows that stand otherwise are left to [`settle`]. `$rows` opens the JSON argument.
+macro_rules! settle_text {
+    ($rows:expr) => {
+        concat!(
+            "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
+               cast(value ->> 4 as text) as remote_id from ",
+            $rows,
+            ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
+             from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
+               and message.state = 'armed' and message.sent_at_ms is null"
+        )
+    };
+}
+
+/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. `$lock` is how the rows are held.
+macro_rules! arm_text {
+    ($rows:expr, $join:literal, $epoch:literal, $lock:literal) => {
+        concat!(
+            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+               cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
+               cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
+               cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
+               cast(value ->> 8 as bigint) as at_ms from ",
+            $rows,
+            "), ok as materialized (select a.* from a ",
+            $join,
+            " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
+               and m.owner = ",
+            $epoch,
+            arm_conditions!(),
+            $lock,
+            ") update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
+               template_version_id = ok.template_version_id
+             from ok where message.run_id = ok.run_id and message.id = ok.id"
+        )
+    };
+}
+macro_rules! opened_text {
+    ($argument:literal) => {
+        concat!(
+            "(with item(value) as materialized (select value from json_each(",
+            $argument,
+            ")) select value from item)"
+        )
+    };
+}
+
+/// Keeps what mails show.
+macro_rules! shown_text {
+    ($rows:expr) => {
+        concat!(
+            "insert into shown (run_id, message_id, body)
+             select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from ",
+            $rows,
+            " where true on conflict (run_id, message_id) do update set body = excluded.body"
+        )
+    };
+}
+
+/// Counts a turn of the epoch.
+macro_rules! turned_text {
+    ($epoch:literal) => {
+        concat!("update daemon set turn_no = turn_no + 1 where id = ", $epoch)
+    };
+}
+
+pub(super) use {arm_conditions, arm_text, opened_text, settle_text, shown_text, turned_text};
