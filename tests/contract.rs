@@ -157,6 +157,9 @@ impl Story {
             assert!(!anna[list].as_array().expect("a list").is_empty(), "{list} of {anna}");
         }
         assert!(!anna["mails"][0]["products"].as_array().expect("a list").is_empty(), "{anna}");
+        self.tell("suppression_changed", 0, &["suppression", "add", "anna@mail.example", "--scope", "offers"]);
+        self.tell("suppression", 0, &["suppression", "list"]);
+        self.tell("suppression_changed", 0, &["suppression", "lift", "anna@mail.example", "--scope", "offers"]);
     }
 }
 

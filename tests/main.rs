@@ -55,6 +55,7 @@ mod sink_no_pipelining;
 mod smtp_client;
 mod smtp_fuzz;
 mod store_basics;
+mod suppression;
 mod template_store;
 mod tidy;
 mod tracking;

@@ -26,3 +26,20 @@ text_enum! {
         Erased = "erased",
     }
 }
+
+impl SuppressionReason {
+    /// Whether only the address's owner, or a court, may take the entry back: to lift it must be meant.
+    pub fn binds(self) -> bool {
+        matches!(self, SuppressionReason::Complaint | SuppressionReason::Legal | SuppressionReason::Erased)
+    }
+
+    /// Whether the entry says that mail did not arrive, and not that somebody does not want it.
+    pub fn is_bounce(self) -> bool {
+        matches!(self, SuppressionReason::HardBounce | SuppressionReason::SoftBounce)
+    }
+}
+
+/// Whether `text` may be a scope: [`SCOPE_ALL`] or a topic.
+pub fn is_scope(text: &str) -> bool {
+    text == SCOPE_ALL || super::consent::is_topic(text)
+}

@@ -21,6 +21,15 @@ pub struct Strike {
 /// A bounce that is older than this no longer counts, milliseconds: the next one begins anew.
 const FORGOTTEN_MS: i64 = 180 * 86_400_000;
 
+/// Forgets every bounce of an address: a person says that it works again.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn forget(conn: Conn<'_>, addr_key: i64) -> Result<(), StoreError> {
+    const SQL: &str = "delete from strike where addr_key = $1";
+    on!(conn, "forget an address's bounces", c => sqlx::query(SQL).bind(addr_key).execute(&mut *c).await.map(|_| ()))
+}
+
 /// Counts strikes, and suppresses the addresses that reached their threshold. `source` says where the word came from.
 /// Returns the addresses newly suppressed.
 ///

@@ -1,4 +1,4 @@
-//! `indicia import members|products|orders|events FILE`
+//! `indicia import members|products|orders|events|suppressions FILE`
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::{Exit, Failure, Session};
 use crate::app::routes::provider_table;
 use crate::flow::intake::{self, Import, IntakeError, Kind, Progress, Summary};
 
-/// Import members, products, orders or events from CSV or JSON lines
+/// Import members, products, orders, events or suppressions from CSV or JSON lines
 #[derive(Debug, clap::Args)]
 pub struct Command {
-    /// What the file holds: members, products, orders or events
+    /// What the file holds: members, products, orders, events or suppressions
     kind: Kind,
     /// The file: CSV with a header row, or JSON lines
     file: PathBuf,
@@ -41,8 +41,14 @@ fn rename(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     let Command { kind, file, renames, encoding, tag, strict } = command;
+    let import = Import { renames, encoding, tag, strict, ..Import::new(kind, file, Arc::default()) };
+    run_import(import, session).await
+}
+
+/// Runs an import with a bar, shows what became of the file, and says where the rejected rows are.
+pub async fn run_import(import: Import, session: &Session) -> Result<Exit, Failure> {
     let providers = Arc::new(provider_table(&session.config)?);
-    let import = Import { renames, encoding, tag, strict, ..Import::new(kind, file, providers) };
+    let (kind, import) = (import.kind, Import { providers, ..import });
     let bar = bar();
     let shown = |progress: Progress| show(&bar, progress);
     let imported = intake::import(&session.db, &session.world, &import, &shown).await;

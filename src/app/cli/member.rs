@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::{Exit, Failure, Session};
 use crate::app::tag_rules::tag_rules;
-use crate::domain::address::Email;
+use crate::domain::address::{AddrSecret, Email};
+use crate::domain::member::Member;
 use crate::flow::profile::{self, EventLine, Mail, Order, Profile, TagLine};
 use crate::store::{Lane, member, setting};
 
@@ -26,17 +27,33 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     }
 }
 
-async fn show(text: &str, session: &Session) -> Result<Exit, Failure> {
-    let email = Email::parse(text).map_err(|error| Failure::new(format!("{text:?} {error}")))?;
-    let rules = tag_rules(&session.config)?;
+/// An address of the command line.
+pub(super) fn address(text: &str) -> Result<Email, Failure> {
+    Email::parse(text).map_err(|error| Failure::new(format!("{text:?} {error}")))
+}
+
+/// What this database's addresses are hashed with.
+pub(super) async fn addr_secret(session: &Session) -> Result<AddrSecret, Failure> {
     let mut tx = session.db.begin(Lane::Bulk).await?;
     let secret = setting::addr_secret(tx.conn(), &session.world).await?;
     tx.commit().await?;
+    Ok(secret)
+}
+
+/// The live member with this address.
+async fn find(text: &str, session: &Session) -> Result<Member, Failure> {
+    let (email, secret) = (address(text)?, addr_secret(session).await?);
     let mut reader = session.db.reader().await?;
-    let Some(member) = member::by_email(reader.conn(), &secret, &email).await? else {
-        return Err(Failure::new(format!("no member has the address {}", email.as_str()))
-            .fix("check its spelling, or import the member first: indicia import members FILE"));
-    };
+    member::by_email(reader.conn(), &secret, &email).await?.ok_or_else(|| {
+        Failure::new(format!("no member has the address {}", email.as_str()))
+            .fix("check its spelling, or import the member first: indicia import members FILE")
+    })
+}
+
+async fn show(text: &str, session: &Session) -> Result<Exit, Failure> {
+    let rules = tag_rules(&session.config)?;
+    let member = find(text, session).await?;
+    let mut reader = session.db.reader().await?;
     let now_ms = session.now_ms();
     let profile = profile::profile(reader.conn(), member, &rules, now_ms).await?;
     session.show(&profile, Words(&profile))?;
@@ -140,7 +157,7 @@ fn money(minor: i64, currency: &str) -> String {
 }
 
 /// UTC, to the minute.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms).unwrap_or_default().strftime("%Y-%m-%d %H:%M").to_string()
 }
 

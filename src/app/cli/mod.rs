@@ -33,6 +33,7 @@ pub mod recommend;
 pub mod render_trial;
 pub mod segment;
 pub mod serve;
+pub mod suppression;
 pub mod template;
 
 use std::ffi::OsString;
@@ -89,6 +90,8 @@ commands! {
         Template => template,
         #[command(subcommand)]
         Segment => segment,
+        #[command(subcommand)]
+        Suppression => suppression,
     }
     alone {
         Check => check,

@@ -1,8 +1,8 @@
-//! Intake: files of members, products, orders and events become rows.
+//! Intake: files of members, products, orders, events and suppressions become rows.
 //!
 //! One thread reads and parses ([`lines`], [`csv`], [`table`], [`field`]: everything that can be judged from the row
 //! itself is judged here), and hands over rows that mean something. The other side matches a batch of them against the
-//! database and writes what is new ([`members`], [`products`], [`orders`], [`events`]). A row that is refused on either
+//! database and writes what is new ([`members`], [`products`], [`orders`], [`events`], [`suppressions`]). A row that is refused on either
 //! side goes to `FILE.rejected.csv`, and the others go on.
 //!
 //! A batch is one transaction of about [`BATCH_MS`]: it is there or it is not, and since a row that stands already
@@ -18,6 +18,7 @@ mod orders;
 mod products;
 mod reading;
 mod rejects;
+mod suppressions;
 mod table;
 
 use std::borrow::Cow;
@@ -44,6 +45,7 @@ text_enum! {
         Products = "products",
         Orders = "orders",
         Events = "events",
+        Suppressions = "suppressions",
     }
 }
 
@@ -55,6 +57,7 @@ impl Kind {
             Kind::Products => products::COLUMNS,
             Kind::Orders => orders::COLUMNS,
             Kind::Events => events::COLUMNS,
+            Kind::Suppressions => suppressions::COLUMNS,
         }
     }
 
@@ -73,6 +76,7 @@ impl Kind {
                 &["currency"],
             ],
             Kind::Events => &[&["event"], &["messageId"], &["userId", "email"], &["timestamp"]],
+            Kind::Suppressions => &[&["email"]],
         }
     }
 
@@ -200,6 +204,10 @@ pub async fn import(
         Kind::Events => {
             let door = || events::Door::new(secret.clone(), world.now_ms());
             batch::run(db, world, import, door, events::Desk::default, progress).await
+        }
+        Kind::Suppressions => {
+            let door = || suppressions::Door::new(secret.clone());
+            batch::run(db, world, import, door, suppressions::Desk::default, progress).await
         }
     }
 }
