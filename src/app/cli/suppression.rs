@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::import::run_import;
-use super::member::{address, addr_secret, time};
+use super::member::{addr_secret, address, time};
 use super::{Exit, Failure, Session};
 use crate::domain::suppression::{SCOPE_ALL, SuppressionReason, is_scope};
 use crate::flow::intake::{Import, Kind};
