@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::config::{Config, Faults, Route};
+use super::config::{Config, Faults, Route, Signer};
 use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
-use super::{keys, routes};
+use super::{dkim, keys, routes};
+use crate::base::World;
 use crate::domain::provider::ProviderTable;
-use crate::render::compile;
+use crate::render::{Signers, compile};
 use crate::smtp::{Connection, Timeouts, TlsConfigs};
 use crate::store::schema::{self, Standing};
 use crate::store::{Db, OpenOptions, StoreError, template};
@@ -29,7 +30,7 @@ crate::text_enum! {
 pub struct Finding {
     #[serde(skip)]
     pub weight: Weight,
-    /// What was looked at: config, database, tokens, senders, routes, rules, templates, inbound, disk.
+    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, disk.
     pub part: &'static str,
     /// Where: a file with its line, or the name of a thing.
     pub place: String,
@@ -86,6 +87,7 @@ pub async fn all(config: &Config, reach: bool) -> Vec<Finding> {
     look_at_database(config, Part::of("database", &mut findings)).await;
     look_at_tokens(config, Part::of("tokens", &mut findings));
     look_at_senders(config, Part::of("senders", &mut findings));
+    look_at_dkim(config, World::system().now_ms(), Part::of("dkim", &mut findings));
     let table = look_at_rules(config, Part::of("rules", &mut findings));
     look_at_routes(config, table.as_ref(), reach, Part::of("routes", &mut findings)).await;
     look_at_inbound(config, Part::of("inbound", &mut findings));
@@ -175,6 +177,42 @@ fn look_at_senders(config: &Config, mut part: Part<'_>) {
         let fix = "set it to the address under which readers reach this daemon";
         part.warn("[http] public_url", "is missing: links in mails would lead to this machine's own address", fix);
     }
+}
+
+/// Whether every key can sign, for a sender that is there, and every sender's mail is signed where we are to sign it.
+fn look_at_dkim(config: &Config, now_ms: i64, mut part: Part<'_>) {
+    let mut keys = Vec::new();
+    for entry in &config.dkim {
+        let place = format!("{}._domainkey.{}", entry.selector, entry.domain);
+        match dkim::key(entry) {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                let fix = "make a key with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048` (or ED25519)";
+                part.fault(&place, error, fix);
+            }
+        }
+        if keys::is_exposed(&entry.key_file) {
+            part.warn(&place, format!("{} can be read by others on this machine", entry.key_file.display()), "chmod 600 it");
+        }
+        if !config.senders.iter().any(|sender| is_under(sender.domain(), &entry.domain)) {
+            let fix = "write the domain of a sender's from, or one above it";
+            part.warn(&place, format!("no [[sender]] sends from {} or below", entry.domain), fix);
+        }
+    }
+    if config.dkim.is_empty() || config.routes.iter().all(|route| route.dkim == Signer::Smarthost) {
+        return;
+    }
+    let signers = Signers::new(keys);
+    for sender in &config.senders {
+        if signers.of(sender.domain()).current(now_ms).next().is_none() {
+            let what = format!("no key of [[dkim]] signs for {} now: its mail would go out unsigned", sender.domain());
+            part.fault(&sender.name, what, "add a [[dkim]] for it, or look at not_before and retire");
+        }
+    }
+}
+
+fn is_under(domain: &str, above: &str) -> bool {
+    domain.strip_suffix(above).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn look_at_rules(config: &Config, mut part: Part<'_>) -> Option<ProviderTable> {

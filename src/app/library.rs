@@ -16,13 +16,16 @@ use crate::flow::dispatch::Library;
 use crate::flow::editions::{EditionError, Editions};
 use crate::flow::handover::{ContextError, RunContext};
 use crate::flow::pace::Pace;
-use crate::render::{self, Compiled, Stationery};
+use crate::render::{self, Compiled, Signers, Stationery};
 use crate::store::run::Run;
 use crate::store::{Db, StoreError, provider};
 
 /// The daemon's library; cheap to clone.
 #[derive(Clone)]
-pub struct Shelf(Arc<Inner>);
+pub struct Shelf {
+    inner: Arc<Inner>,
+    signers: Signers,
+}
 
 struct Inner {
     db: Db,
@@ -38,7 +41,13 @@ struct Inner {
 impl Shelf {
     pub fn new(db: Db, world: World, config: Arc<Config>, providers: ProviderTable, public_url: String) -> Shelf {
         let editions = Editions::new(db.clone());
-        Shelf(Arc::new(Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() }))
+        let inner = Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() };
+        Shelf { inner: Arc::new(inner), signers: Signers::default() }
+    }
+
+    /// The same, with keys that sign what is sent.
+    pub fn signing(self, signers: Signers) -> Shelf {
+        Shelf { signers, ..self }
     }
 
     /// A template version, compiled once.
@@ -46,7 +55,7 @@ impl Shelf {
     /// # Errors
     /// When there is no such version, or it does not compile.
     pub async fn version(&self, id: i64) -> Result<Arc<Compiled>, ContextError> {
-        self.0.editions.version(id).await.map_err(|error| match error {
+        self.inner.editions.version(id).await.map_err(|error| match error {
             EditionError::Store(error) => ContextError::Store(error),
             other => ContextError::Unfit(other.to_string()),
         })
@@ -54,7 +63,7 @@ impl Shelf {
 
     /// What mails are rendered from, for others who render.
     pub fn editions(&self) -> Editions {
-        self.0.editions.clone()
+        self.inner.editions.clone()
     }
 
     /// What every mail of a campaign has in common; `run` 0 for a preview.
@@ -69,21 +78,22 @@ impl Shelf {
         class: MailClass,
         sender: &str,
     ) -> Result<Stationery, ContextError> {
-        let found = self.0.config.sender(sender).ok_or_else(|| {
+        let found = self.inner.config.sender(sender).ok_or_else(|| {
             ContextError::Unfit(format!("there is no [[sender]] named {sender:?}; add it to the configuration"))
         })?;
-        Ok(Stationery::new(run, campaign, topic, class, render_sender(found), &self.0.public_url))
+        let stationery = Stationery::new(run, campaign, topic, class, render_sender(found), &self.inner.public_url);
+        Ok(stationery.signed_by(&self.signers))
     }
 
     /// The pace of a gate, opened once; `None` where there is no bound.
     async fn pace(&self, gate: &str, provider_id: i64, rate: Option<f64>) -> Result<Option<Arc<Pace>>, StoreError> {
         let Some(rate) = rate else { return Ok(None) };
-        let mut paces = self.0.paces.lock().await;
+        let mut paces = self.inner.paces.lock().await;
         let key = (gate.to_owned(), provider_id);
         if let Some(pace) = paces.get(&key) {
             return Ok(Some(pace.clone()));
         }
-        let pace = Pace::open(&self.0.db, &self.0.world, gate, provider_id, rate).await?;
+        let pace = Pace::open(&self.inner.db, &self.inner.world, gate, provider_id, rate).await?;
         paces.insert(key, pace.clone());
         Ok(Some(pace))
     }
@@ -97,7 +107,7 @@ impl Shelf {
     }
 
     fn retry(&self, class: MailClass) -> Retry {
-        let config = &self.0.config.retry;
+        let config = &self.inner.config.retry;
         let (pauses, ttl_ms) = match class {
             MailClass::Marketing => (&config.bulk_ms, config.ttl_ms),
             MailClass::Transactional => (&config.transactional_ms, config.ttl_transactional_ms),
@@ -143,20 +153,20 @@ impl Library for Shelf {
     }
 
     async fn provider_name(&self, id: i64) -> Result<Arc<str>, StoreError> {
-        let mut reader = self.0.db.reader().await?;
+        let mut reader = self.inner.db.reader().await?;
         let known = provider::all(reader.conn()).await?;
         Ok(known.iter().find(|(known, _)| *known == id).map_or(OTHER, |(_, name)| name).into())
     }
 
     async fn provider_pace(&self, route: &str, (id, name): (i64, &str)) -> Result<Option<Arc<Pace>>, StoreError> {
-        let Some(configured) = self.0.config.routes.iter().find(|configured| configured.name == route) else {
+        let Some(configured) = self.inner.config.routes.iter().find(|configured| configured.name == route) else {
             return Ok(None);
         };
-        let rate = routes::pace(configured, &self.0.providers, name).per_second;
+        let rate = routes::pace(configured, &self.inner.providers, name).per_second;
         self.pace(route, id, rate).await
     }
 
     async fn catalog(&self) -> Result<Catalog, StoreError> {
-        self.0.editions.catalog(self.0.world.now_ms()).await
+        self.inner.editions.catalog(self.inner.world.now_ms()).await
     }
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod dkim;
 pub mod high_water;
 pub mod inbound;
 pub mod keys;

@@ -4,17 +4,19 @@
 //! in doubt. A second one, or the end of `[shutdown] drain`, stops at once: what was armed is then in doubt.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cli::{Failure, Session};
-use super::config::Config;
+use super::config::{Config, Signer};
+use super::dkim;
 use super::high_water::HighWater;
 use super::inbound::{Door, Maildir};
 use super::library::{Shelf, render_sender};
@@ -150,7 +152,8 @@ impl Daemon {
             soft: CancellationToken::new(),
             late: CancellationToken::new(),
         };
-        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone());
+        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone())
+            .signing(dkim::signers(&config)?);
         let (mut crew, mut writers) = (Crew::default(), Crew::default());
         let mailbox = match config.routes.is_empty() {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
@@ -285,6 +288,7 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
             tally: Tally::new(base.metrics.clone(), &configured.name),
             jobs: Jobs::default(),
             connections: configured.connections.max(1) as usize,
+            signs: configured.dkim == Signer::Indicia,
             pace: shelf.route_pace(configured).await?,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
         }));
@@ -296,6 +300,7 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
             tally: Tally::new(base.metrics.clone(), "mailbox"),
             jobs: Jobs::default(),
             connections: MAILBOX_CONNECTIONS,
+            signs: true,
             pace: None,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
         }));
@@ -324,6 +329,7 @@ impl Base {
             keyring: self.keyring.clone(),
             tls,
             replies: replies.current(),
+            signing: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             arm_wait_ms: queue.arm_wait_ms,
             dot_after_arm_ms: queue.dot_after_arm_ms,
             idle: Duration::from_millis(self.config.smtp.idle_ms.unsigned_abs()),

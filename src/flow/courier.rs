@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handover::{Job, RouteLink};
@@ -17,7 +17,7 @@ use crate::base::token::Keyring;
 use crate::domain::bounce::{Judged, ReplyClass, Rules, Said, Step};
 use crate::queue::claim::Claimed;
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
-use crate::render::{self, Mail, Recipient, RenderError};
+use crate::render::{self, Mail, Recipient, RenderError, Signers};
 use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs, hurried};
 
 /// What every courier of a daemon shares.
@@ -28,6 +28,8 @@ pub struct Desk {
     pub tls: TlsConfigs,
     /// What servers' words mean, as of now.
     pub replies: watch::Receiver<Arc<Rules>>,
+    /// Permits to sign, one for each core.
+    pub signing: Semaphore,
     /// Longest wait for the answer to an arm, milliseconds.
     pub arm_wait_ms: i64,
     /// Longest time between "armed" and the dot, on the clock that counts suspension, milliseconds.
@@ -177,7 +179,12 @@ impl Courier {
             date_ms,
             now_ms,
         );
-        let (outcome, error) = match rendered {
+        let signers = &job.run.stationery.signers;
+        let signed = match rendered {
+            Ok(mail) if self.link.signs && !signers.is_empty() => self.sign(signers.clone(), mail, now_ms).await,
+            rendered => rendered,
+        };
+        let (outcome, error) = match signed {
             Ok(mail) => return Ok(Some(Ready { job, mail, timer })),
             Err(RenderError::Abort { reason }) => (Outcome::Skipped { why: "template" }, reason),
             Err(error) => (Outcome::Failed { why: "render" }, error.to_string()),
@@ -192,6 +199,16 @@ impl Courier {
         };
         self.settle(self.end(&job, outcome, now_ms, Some(trouble))).await?;
         Ok(None)
+    }
+
+    /// Signs a mail on a thread that nobody's I/O waits for.
+    async fn sign(&self, signers: Signers, mut mail: Mail, now_ms: i64) -> Result<Mail, RenderError> {
+        let _permit = self.desk.signing.acquire().await;
+        let signing = tokio::task::spawn_blocking(move || {
+            signers.sign(&mut mail.bytes, now_ms)?;
+            Ok(mail)
+        });
+        signing.await.unwrap_or_else(|error| Err(RenderError::Other(error.to_string())))
     }
 
     /// Carries one mail, and every next one that is at hand, over one connection.

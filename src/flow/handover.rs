@@ -164,6 +164,8 @@ pub struct RouteLink {
     pub route: Route,
     pub jobs: Jobs,
     pub connections: usize,
+    /// Whether our keys sign what goes over it, or whoever it leads to.
+    pub signs: bool,
     pub pace: Option<Arc<Pace>>,
     pub health: Health,
 }

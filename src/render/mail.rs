@@ -13,6 +13,7 @@ use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RA
 use super::compile::{Compiled, Ready};
 use super::compose::{Letter, compose};
 use super::desk::{Desk, Press};
+use super::dkim::DkimError;
 use super::fault::Fault;
 use super::functions::{attributes_value, member_value};
 use super::links::{Marks, product_link};
@@ -61,6 +62,8 @@ pub enum RenderError {
     Link { url: String, why: &'static str },
     #[error("the template has no part for locale {0:?} and none for its default")]
     Locale(String),
+    #[error(transparent)]
+    Dkim(#[from] DkimError),
     #[error("the template could not be rendered: {0}")]
     Other(String),
 }

@@ -5,9 +5,11 @@
 //! template can call does.
 
 pub mod bounds;
+mod canonical;
 mod compile;
 mod compose;
 mod desk;
+mod dkim;
 mod encode;
 mod fault;
 mod fields;
@@ -26,6 +28,7 @@ mod tokens;
 mod trial;
 
 pub use compile::{Compiled, check, compile};
+pub use dkim::{DkimError, DkimKey, Secret, Signers};
 pub use fault::Fault;
 pub use fields::FIELDS;
 pub use filters::FILTERS;

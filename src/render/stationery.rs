@@ -4,6 +4,7 @@ use tera::{Map, Value};
 
 use crate::domain::campaign::MailClass;
 
+use super::dkim::Signers;
 use super::encode::{display_name, fold_into};
 
 /// As whom a mail is sent.
@@ -32,6 +33,8 @@ pub struct Stationery {
     pub sender: Sender,
     /// Where `/o/`, `/c/`, `/u/`, `/p/` and `/v/` are served, without a slash at its end.
     pub public_url: String,
+    /// What signs these mails; empty: nothing of ours.
+    pub signers: Signers,
     /// Header lines that no member changes.
     pub(super) head: String,
     pub(super) from_domain: String,
@@ -61,6 +64,7 @@ impl Stationery {
             topic: topic.to_owned(),
             class,
             public_url: public_url.trim_end_matches('/').to_owned(),
+            signers: Signers::default(),
             head: head(run, topic, class, &sender, &from_domain),
             sender_id: sender_id(&sender.key, &from_domain),
             campaign_value: text(&[("name", campaign), ("topic", topic)]),
@@ -73,6 +77,12 @@ impl Stationery {
             from_domain,
             sender,
         }
+    }
+
+    /// The same, signed by those of `keys` that are the sender's domain's.
+    pub fn signed_by(mut self, keys: &Signers) -> Stationery {
+        self.signers = keys.of(&self.from_domain);
+        self
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dkim::Signer;
 use super::duration;
 use super::section::Section;
 use crate::domain::address::Email;
@@ -36,6 +37,11 @@ impl Sender {
             bounce_domain: self.bounce_domain.clone(),
             postal_address: self.postal_address.clone(),
         }
+    }
+
+    /// The domain readers see it come from.
+    pub fn domain(&self) -> &str {
+        self.from.rsplit('@').next().unwrap_or_default()
     }
 
     pub(super) fn read(s: &mut Section<'_>) -> Sender {
@@ -95,6 +101,8 @@ pub struct Route {
     pub hello_name: Option<String>,
     /// Several commands in one write, where the server offers it.
     pub pipelining: bool,
+    /// Who puts DKIM signatures on what goes over it.
+    pub dkim: Signer,
     /// Whether the limits of `shaping.toml` hold on this route.
     pub shaping: bool,
     /// Limits per provider, before those of `shaping.toml`.
@@ -140,6 +148,7 @@ impl Route {
             per_second: s.number("per_second", 0.0001, 1_000_000.0),
             hello_name: s.text("hello_name"),
             pipelining: s.flag("pipelining").unwrap_or(true),
+            dkim: s.parsed("dkim", "\"indicia\" or \"smarthost\"").unwrap_or(Signer::Indicia),
             shaping: s.flag("shaping").unwrap_or(true),
         }
     }

@@ -3,6 +3,7 @@
 //! A key is added in three places: its field and its `read` in `parts` or `mail`, and its explanation with the
 //! default in `config/indicia.toml` (a test compares them).
 
+mod dkim;
 mod duration;
 mod fault;
 mod mail;
@@ -12,6 +13,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+pub use dkim::{Dkim, Signer};
 pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
@@ -41,6 +43,8 @@ pub struct Config {
     pub senders: Vec<Sender>,
     /// Empty: the built-in mailbox takes all mail.
     pub routes: Vec<Route>,
+    /// Empty: nothing of ours is signed.
+    pub dkim: Vec<Dkim>,
     pub tokens: Tokens,
     pub retry: Retry,
     pub smtp: Smtp,
@@ -116,6 +120,7 @@ impl Config {
             log: part(&mut root, "log", Log::read),
             senders: parts(&mut root, "sender", Sender::read),
             routes: parts(&mut root, "route", Route::read),
+            dkim: parts(&mut root, "dkim", Dkim::read),
             tokens: part(&mut root, "tokens", |s| Tokens::read(s, &database)),
             retry: part(&mut root, "retry", Retry::read),
             smtp: part(&mut root, "smtp", Smtp::read),

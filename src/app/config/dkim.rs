@@ -1,0 +1,54 @@
+//! The section about the keys that sign mail.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::section::Section;
+use crate::domain::address::Email;
+use crate::text_enum;
+
+/// `[[dkim]]`: a private key that signs the mail of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dkim {
+    /// The `d=` of its signatures: the domain of a `[[sender]]`'s `from`, or one above it.
+    pub domain: String,
+    pub selector: String,
+    pub key_file: PathBuf,
+    /// It signs from here on, milliseconds.
+    pub not_before_ms: i64,
+    /// And no longer from here on.
+    pub retire_ms: i64,
+}
+
+text_enum! {
+    /// Who signs what goes over a route.
+    pub enum Signer { Indicia = "indicia", Smarthost = "smarthost" }
+}
+
+impl Dkim {
+    pub(super) fn read(s: &mut Section<'_>) -> Dkim {
+        let domain = s.need("domain", "write the domain of the senders it signs for, as in \"example.com\"").to_lowercase();
+        if !domain.is_empty() && Email::parse(&format!("d@{domain}")).is_err() {
+            s.fault("domain", "is no domain", "write it like \"example.com\"");
+        }
+        let selector = s.need("selector", "name the key: its record stands at SELECTOR._domainkey.DOMAIN");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if !selector.chars().all(plain) || selector.len() > 63 {
+            s.fault("selector", "is no DNS label", "write letters, digits and hyphens, as in \"s2026a\"");
+        }
+        let key_file = s.need("key_file", "name the file of the private key, in PEM");
+        let mut time = |key| s.parsed::<Timestamp>(key, "a time such as \"2026-12-01T00:00:00Z\"");
+        let (not_before, retire) = (time("not_before"), time("retire"));
+        if not_before.zip(retire).is_some_and(|(from, to)| from >= to) {
+            s.fault("retire", "is not after not_before", "give the key some time to sign in");
+        }
+        Dkim {
+            domain,
+            selector,
+            key_file: s.resolve(&key_file),
+            not_before_ms: not_before.map_or(i64::MIN, Timestamp::as_millisecond),
+            retire_ms: retire.map_or(i64::MAX, Timestamp::as_millisecond),
+        }
+    }
+}
