@@ -192,7 +192,11 @@ fn look_at_dkim(config: &Config, now_ms: i64, mut part: Part<'_>) {
             }
         }
         if keys::is_exposed(&entry.key_file) {
-            part.warn(&place, format!("{} can be read by others on this machine", entry.key_file.display()), "chmod 600 it");
+            part.warn(
+                &place,
+                format!("{} can be read by others on this machine", entry.key_file.display()),
+                "chmod 600 it",
+            );
         }
         if !config.senders.iter().any(|sender| is_under(sender.domain(), &entry.domain)) {
             let fix = "write the domain of a sender's from, or one above it";

@@ -209,10 +209,8 @@ impl Signers {
             field_into(&mut signed, &out[from..]);
             let signature = secret.sign(&signed).ok_or_else(|| DkimError::Sign { selector: selector.clone() })?;
             let signature = BASE64.encode(&signature);
-            let lines: Vec<&str> = (0..signature.len())
-                .step_by(LINE)
-                .map(|at| &signature[at..(at + LINE).min(signature.len())])
-                .collect();
+            let lines: Vec<&str> =
+                (0..signature.len()).step_by(LINE).map(|at| &signature[at..(at + LINE).min(signature.len())]).collect();
             out.extend_from_slice(lines.join("\r\n ").as_bytes());
             out.extend_from_slice(b"\r\n");
         }

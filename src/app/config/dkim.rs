@@ -28,7 +28,8 @@ text_enum! {
 
 impl Dkim {
     pub(super) fn read(s: &mut Section<'_>) -> Dkim {
-        let domain = s.need("domain", "write the domain of the senders it signs for, as in \"example.com\"").to_lowercase();
+        let domain =
+            s.need("domain", "write the domain of the senders it signs for, as in \"example.com\"").to_lowercase();
         if !domain.is_empty() && Email::parse(&format!("d@{domain}")).is_err() {
             s.fault("domain", "is no domain", "write it like \"example.com\"");
         }
