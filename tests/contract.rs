@@ -160,6 +160,8 @@ impl Story {
         self.tell("suppression_changed", 0, &["suppression", "add", "anna@mail.example", "--scope", "offers"]);
         self.tell("suppression", 0, &["suppression", "list"]);
         self.tell("suppression_changed", 0, &["suppression", "lift", "anna@mail.example", "--scope", "offers"]);
+        self.tell("member_export", 0, &["member", "export", "anna@mail.example"]);
+        self.tell("member_erased", 0, &["member", "erase", "anna@mail.example"]);
     }
 }
 

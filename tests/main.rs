@@ -17,6 +17,7 @@ mod daemon_life;
 mod database_lost;
 mod disk_full;
 mod drain;
+mod forget;
 mod import;
 mod import_crash;
 mod import_fuzz;

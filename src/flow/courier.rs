@@ -13,12 +13,16 @@ use tokio_util::sync::CancellationToken;
 use super::handover::{Job, RouteLink};
 use crate::base::World;
 use crate::base::metrics::Timer;
+use crate::base::text::{clean, mask_addresses};
 use crate::base::token::Keyring;
 use crate::domain::bounce::{Judged, ReplyClass, Rules, Said, Step};
 use crate::queue::claim::Claimed;
 use crate::queue::{Arm, Outcome, Settle, Trouble, Turn, TurnError, Turns};
 use crate::render::{self, Mail, Recipient, RenderError, Signers};
 use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, TlsConfigs, hurried};
+
+/// Longest text kept of the reply to a mail that was taken, bytes.
+const REMOTE_ID_BYTES_MAX: usize = 100;
 
 /// What every courier of a daemon shares.
 pub struct Desk {
@@ -326,7 +330,8 @@ impl Courier {
             Ok(reply) => {
                 self.link.health.succeeded();
                 self.link.health.reply_came();
-                let remote_id = Some(crate::base::text::clean(&reply.text, 100)).filter(|text| !text.is_empty());
+                let said = mask_addresses(&clean(&reply.text, REMOTE_ID_BYTES_MAX));
+                let remote_id = Some(said).filter(|text| !text.is_empty());
                 return self.end(job, Outcome::Sent { remote_id }, now_ms, None);
             }
             Err(failure) => failure,

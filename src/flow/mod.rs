@@ -5,6 +5,7 @@ pub mod bounce;
 pub mod courier;
 pub mod dispatch;
 pub mod editions;
+pub mod forget;
 pub mod handover;
 pub mod intake;
 pub mod learn;

@@ -164,6 +164,8 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("temp_store", "memory")
+            // What is deleted is overwritten: an erased member must not stand in the room between rows.
+            .pragma("secure_delete", "on")
             .pragma("wal_autocheckpoint", "2000")
             .pragma("journal_size_limit", "67108864");
         if let Some(bytes) = options.sqlite_bytes_max {
@@ -265,6 +267,31 @@ impl Db {
         room.free_bytes = room.free_bytes.min(most.saturating_sub(used.unsigned_abs()));
         room.of_bytes = room.of_bytes.min(most);
         Ok(Some(room))
+    }
+
+    /// Folds the write-ahead log of a SQLite file into it and cuts the log to nothing, so that no older version of a
+    /// row stands there; waits up to the busy timeout for other processes' readers. PostgreSQL does it in its own time.
+    ///
+    /// # Errors
+    /// When it could not be done.
+    pub async fn forget_history(&self) -> Result<(), StoreError> {
+        self.maintain("cut the write-ahead log", "pragma wal_checkpoint(truncate)").await
+    }
+
+    /// Writes a SQLite file anew, without the room that rows once had. Only where no daemon is at work: it waits long.
+    ///
+    /// # Errors
+    /// When it could not be done, as when somebody else writes.
+    pub async fn rewrite(&self) -> Result<(), StoreError> {
+        self.maintain("write the database file anew", "vacuum").await?;
+        self.forget_history().await
+    }
+
+    async fn maintain(&self, doing: &'static str, sql: &'static str) -> Result<(), StoreError> {
+        let Kind::Sqlite(sqlite) = &*self.0 else { return Ok(()) };
+        let mut writer = sqlite.writer.lock().await;
+        let done = sqlx::query(sql).execute(&mut writer.conn).await;
+        done.map(|_| ()).map_err(|error| StoreError::query(doing, error))
     }
 
     /// Closes every connection; on SQLite the write-ahead log is folded into the file.

@@ -38,6 +38,8 @@ pub mod consent;
 pub mod daemon;
 mod db;
 pub mod deed;
+pub mod dossier;
+pub mod erase;
 mod error;
 pub mod event;
 pub mod gate;

@@ -1,21 +1,34 @@
-//! `indicia member`: one member as the daemon knows them.
+//! `indicia member`: one member as the daemon knows them: shown, written out, forgotten.
 
 use std::fmt::{self, Display};
 
 use jiff::Timestamp;
 
 use super::{Exit, Failure, Session};
+use crate::app::lock::StateLock;
 use crate::app::tag_rules::tag_rules;
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::member::Member;
+use crate::domain::suppression::SuppressionReason;
+use crate::flow::forget;
 use crate::flow::profile::{self, EventLine, Mail, Order, Profile, TagLine};
-use crate::store::{Lane, member, setting};
+use crate::store::{Lane, member, setting, suppression};
 
-/// Look at members
+/// Look at members, write out what is held of them, forget them
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show a member: profile, consents, tags with the events behind them, mails received, orders
     Show {
+        /// The member's address, in any letter case
+        email: String,
+    },
+    /// Write out everything held of a member, as one JSON object
+    Export {
+        /// The member's address, in any letter case
+        email: String,
+    },
+    /// Forget a member: only a keyed hash of the address stays, on the suppression list, and counts of nobody
+    Erase {
         /// The member's address, in any letter case
         email: String,
     },
@@ -24,6 +37,8 @@ pub enum Command {
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Show { email } => show(&email, session).await,
+        Command::Export { email } => export(&email, session).await,
+        Command::Erase { email } => erase(&email, session).await,
     }
 }
 
@@ -44,10 +59,48 @@ pub(super) async fn addr_secret(session: &Session) -> Result<AddrSecret, Failure
 async fn find(text: &str, session: &Session) -> Result<Member, Failure> {
     let (email, secret) = (address(text)?, addr_secret(session).await?);
     let mut reader = session.db.reader().await?;
-    member::by_email(reader.conn(), &secret, &email).await?.ok_or_else(|| {
-        Failure::new(format!("no member has the address {}", email.as_str()))
-            .fix("check its spelling, or import the member first: indicia import members FILE")
-    })
+    member::by_email(reader.conn(), &secret, &email).await?.ok_or_else(|| unknown(&email))
+}
+
+async fn export(text: &str, session: &Session) -> Result<Exit, Failure> {
+    let member = find(text, session).await?;
+    let mut reader = session.db.reader().await?;
+    session.print(&forget::dossier(reader.conn(), member).await?)?;
+    Ok(Exit::Done)
+}
+
+async fn erase(text: &str, session: &Session) -> Result<Exit, Failure> {
+    let (email, secret) = (address(text)?, addr_secret(session).await?);
+    let key = secret.key(&email);
+    let mut reader = session.db.reader().await?;
+    let member = member::by_addr_key(reader.conn(), key).await?;
+    let entries = suppression::of_address(reader.conn(), key).await?;
+    drop(reader);
+    if member.is_none() && !entries.iter().any(|entry| entry.reason == SuppressionReason::Erased) {
+        return Err(unknown(&email));
+    }
+    let mut erased = forget::erase(&session.db, &email, key, member.as_ref(), session.now_ms()).await?;
+    // Rows once moved about may have left copies. Where no daemon works, the file can be written anew at leisure.
+    let path = session.db.sqlite_path().filter(|_| !erased.traces.is_empty());
+    if let Some((path, _lock)) = path.and_then(|path| Some((path, StateLock::take(path).ok()?))) {
+        session.db.rewrite().await?;
+        erased.traces = forget::traces(path, &email);
+    }
+    let words = match erased.member {
+        true => format!("erased; returned mails thrown away: {}", erased.strays),
+        false => format!("was erased before; returned mails thrown away: {}", erased.strays),
+    };
+    session.show(&erased, words)?;
+    if erased.traces.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(format!("the address still stands in {}", erased.traces.join(" and ")))
+        .fix("stop the daemon and run the same command again: the file must be written anew, which takes a while"))
+}
+
+fn unknown(email: &Email) -> Failure {
+    Failure::new(format!("no member has the address {}", email.as_str()))
+        .fix("check its spelling, or import the member first: indicia import members FILE")
 }
 
 async fn show(text: &str, session: &Session) -> Result<Exit, Failure> {
