@@ -24,19 +24,30 @@ fn home(test: &TestDb, sink: &Sink) -> Home {
 
 /// Everything the shop knows of one member among many.
 fn fill(home: &Home) {
-    let file = format!("email,external_id,first_name,last_name,topics,pet\n{EMAIL},ZQ-External-77,Zephyrine,Quill,offers,velvet otter\n");
+    let file = format!(
+        "email,external_id,first_name,last_name,topics,pet\n{EMAIL},ZQ-External-77,Zephyrine,Quill,offers,velvet otter\n"
+    );
     home.write("one.csv", &file);
     home.done(&["import", "members", "one.csv"]);
-    home.write("products.csv", "sku,name,category,price,currency,url\nF1,Frost,kitchen/refrigerator,459.90,EUR,https://shop.example/f1\n");
+    home.write(
+        "products.csv",
+        "sku,name,category,price,currency,url\nF1,Frost,kitchen/refrigerator,459.90,EUR,https://shop.example/f1\n",
+    );
     home.done(&["import", "products", "products.csv"]);
-    let order = format!("order_id,email,ordered_at,sku,quantity,price,currency,status\nZQ-Order-1,{EMAIL},2026-10-01T10:00:00Z,F1,1,459.90,EUR,completed\n");
+    let order = format!(
+        "order_id,email,ordered_at,sku,quantity,price,currency,status\nZQ-Order-1,{EMAIL},2026-10-01T10:00:00Z,F1,1,459.90,EUR,completed\n"
+    );
     home.write("orders.csv", &order);
     home.done(&["import", "orders", "orders.csv"]);
-    let event = format!("{{\"type\":\"track\",\"event\":\"Product Viewed\",\"messageId\":\"e1\",\"email\":\"{EMAIL}\",\
-        \"timestamp\":\"2026-10-01T10:00:00Z\",\"properties\":{{\"sku\":\"F1\",\"query\":\"zq-search-words\"}}}}\n");
+    let event = format!(
+        "{{\"type\":\"track\",\"event\":\"Product Viewed\",\"messageId\":\"e1\",\"email\":\"{EMAIL}\",\
+        \"timestamp\":\"2026-10-01T10:00:00Z\",\"properties\":{{\"sku\":\"F1\",\"query\":\"zq-search-words\"}}}}\n"
+    );
     home.write("events.jsonl", &event);
     home.done(&["import", "events", "events.jsonl"]);
-    let stray = format!("From: {EMAIL}\r\nTo: hello@shop.example\r\nSubject: Where is my order?\r\n\r\nYours, Zephyrine Quill\r\n");
+    let stray = format!(
+        "From: {EMAIL}\r\nTo: hello@shop.example\r\nSubject: Where is my order?\r\n\r\nYours, Zephyrine Quill\r\n"
+    );
     home.write("stray.eml", &stray);
     home.done(&["bounce", "ingest", "stray.eml"]);
 }

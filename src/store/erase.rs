@@ -88,7 +88,8 @@ async fn messages(mut conn: Conn<'_>, member_id: i64, addr_key: i64) -> Result<(
 pub async fn strays(conn: Conn<'_>, email: &Email, after: i64) -> Result<(Vec<i64>, Option<i64>), StoreError> {
     // How a blob is searched without regard to case differs.
     const SQL: Pair = Pair {
-        sqlite: "select id, case when instr(lower(cast(raw as text)), $2) > 0 or instr(lower(cast(raw as text)), $3) > 0
+        sqlite:
+            "select id, case when instr(lower(cast(raw as text)), $2) > 0 or instr(lower(cast(raw as text)), $3) > 0
              or instr(lower(subject || summary || source), $2) > 0 then 1 else 0 end
              from stray where id > $1 order by id limit $4",
         postgres: "select id, cast(case when position($2 in lower(encode(raw, 'escape'))) > 0
