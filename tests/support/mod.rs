@@ -1,5 +1,6 @@
 //! What the tests stand on: databases, servers, sinks of their own.
 
+pub mod actors;
 pub mod browser;
 pub mod campaign;
 pub mod contract;
