@@ -31,6 +31,7 @@ mod member_show;
 mod metrics;
 mod parity;
 mod pause;
+mod people;
 mod permission;
 mod products;
 mod queue;

@@ -11,6 +11,7 @@ pub mod member;
 pub mod message;
 pub mod money;
 pub mod order;
+pub mod people;
 pub mod provider;
 pub mod recommend;
 pub mod retry;

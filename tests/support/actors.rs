@@ -85,7 +85,6 @@ pub enum Truth {
 #[derive(Debug, Clone)]
 pub struct Mail {
     pub message: i64,
-    pub member: i64,
     pub domain: String,
     pub delivered_at_ms: i64,
     /// Links a reader sees.
@@ -350,7 +349,6 @@ impl Stage {
         self.mails += 1;
         Mail {
             message: self.mails,
-            member: self.mails,
             domain,
             delivered_at_ms: SENT_AT_MS + self.between(0, self.sending_ms.max(1)),
             links: self.between(2, 15),
@@ -418,6 +416,8 @@ fn browser_agent(rng: &mut StdRng) -> String {
         3 => format!(
             "Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36 Edg/{major}.0.0.0"
         ),
-        _ => format!("Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"),
+        _ => {
+            format!("Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36")
+        }
     }
 }
