@@ -22,6 +22,7 @@ use common::{folder, free_port, indicia, number, serve, smtp_sink};
 use indicia::base::World;
 use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
+use indicia::domain::recommend::care::Cares;
 use indicia::domain::touch::Agents;
 use indicia::flow::editions::Editions;
 use indicia::flow::track;
@@ -219,7 +220,7 @@ impl Site {
         tokio::spawn(writer.run());
         let web_versions = WebVersions::new(
             db.clone(),
-            Editions::new(db.clone()),
+            Editions::new(db.clone(), Cares::embedded()),
             keys.clone(),
             Vec::new(),
             "http://t.example".to_owned(),

@@ -10,12 +10,13 @@ use crate::support::daemon::Home;
 fn every_part_is_looked_at() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let home = Home::new(&format!(
-        "[[tokens.key]]\nid = 3\nfile = \"short.key\"\n[rules]\ntags = \"tags.toml\"\nshaping = \"shaping.toml\"\n\
+        "[[tokens.key]]\nid = 3\nfile = \"short.key\"\n[rules]\ntags = \"tags.toml\"\ncategories = \"categories.toml\"\nshaping = \"shaping.toml\"\n\
          [[route]]\nname = \"dead\"\nhost = \"127.0.0.1\"\nport = {closed}\ntls = \"none\"\n\
          [[route]]\nname = \"locked\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nusername = \"u\"\npassword_file = \"gone\"\n\
          [[route.provider]]\nname = \"gmial\"\nper_second = 1.0\n"
     ));
     home.write("short.key", "abcd\n");
+    home.write("categories.toml", "[[category]]\nnames = [\"sofa\"]\nservice_years = 0\n");
     home.write("tags.toml", "[[rule]]\nwhen = 7\n");
     home.write("shaping.toml", "[[provider]]\nname = \"gmail\"\ndomains = [\"gmail\"]\n");
     let ran = home.run(&["check", "--json"]);
@@ -37,6 +38,7 @@ fn every_part_is_looked_at() {
     };
     some(&faults, &["tokens: ", "short.key", "64 hexadecimal digits"]);
     some(&faults, &["rules: ", "tags.toml:"]);
+    some(&faults, &["rules: ", "categories.toml", "write 0.1 to 100"]);
     some(&faults, &["rules: ", "shaping", "no lower-case domain"]);
     some(&faults, &["routes: locked", "password_file"]);
     some(&warnings, &["routes: dead (127.0.0.1:", "refused"]);

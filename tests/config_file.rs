@@ -8,8 +8,17 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 8] =
-    ["sqlite_bytes_max", "public_url", "trusted_proxies", "tags", "replies", "shaping", "maildir", INBOUND_LISTEN];
+const EXAMPLES: [&str; 9] = [
+    "sqlite_bytes_max",
+    "public_url",
+    "trusted_proxies",
+    "tags",
+    "replies",
+    "categories",
+    "shaping",
+    "maildir",
+    INBOUND_LISTEN,
+];
 
 /// A key whose name has a default elsewhere.
 const INBOUND_LISTEN: &str = "listen = \"127.0.0.1:2525\"";

@@ -271,7 +271,7 @@ both_dbs! {
 
         let mut reader = test.db.reader().await.unwrap();
         let version = catalog::version(reader.conn(), NOW_MS).await.unwrap();
-        let loaded = catalog::load(reader.conn(), NOW_MS).await.unwrap();
+        let loaded = catalog::load(reader.conn(), &Cares::embedded(), NOW_MS).await.unwrap();
         let skus = |market: &str| loaded.in_category(market, "refrigerator").map(|p| p.sku.clone()).collect::<Vec<_>>();
         assert_eq!(skus("de"), ["F1", "F2"], "three now weigh more than five a half-life ago; the sold-out one is not there");
         assert_eq!(skus("ru"), ["F3", "F1", "F2"]);

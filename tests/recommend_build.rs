@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use indicia::base::World;
 use indicia::domain::member::Member;
+use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::tables::Tables;
 use indicia::domain::recommend::{Request, Why, pick};
 use indicia::flow::relate::{self, RelateError};
@@ -81,7 +82,7 @@ both_dbs! {
 
         let mut reader = test.db.reader().await.unwrap();
         assert_ne!(catalog::version(reader.conn(), NOW_MS).await.unwrap(), before, "daemons load it within seconds");
-        let loaded = catalog::load(reader.conn(), NOW_MS).await.unwrap();
+        let loaded = catalog::load(reader.conn(), &Cares::embedded(), NOW_MS).await.unwrap();
         // Member 41 bought the oven 130 days ago, and no hood.
         let known = history::load(reader.conn(), &[41], NOW_MS).await.unwrap();
         let member = Member { id: 41, ..Member::default() };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{Config, Faults, Route, Signer};
 use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
@@ -237,6 +238,13 @@ fn look_at_rules(config: &Config, mut part: Part<'_>) -> Option<ProviderTable> {
             }
         }
         Err(error) => part.fault("[rules] replies", error, "name a readable file, or leave the key out"),
+        Ok(_) => {}
+    }
+    match category_rules(config) {
+        Err(CategoryRulesError::Fault(fault)) => {
+            part.fault("[rules] categories", fault, "mend the file, or leave the key out");
+        }
+        Err(error) => part.fault("[rules] categories", error, "name a readable file, or leave the key out"),
         Ok(_) => {}
     }
     let table = routes::provider_table(config);

@@ -240,7 +240,7 @@ pub fn shelf(session: &Session) -> Result<Shelf, Failure> {
     let providers = routes::provider_table(&session.config)?;
     let url =
         session.config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", session.config.http.listen));
-    Ok(Shelf::new(session.db.clone(), session.world.clone(), session.config.clone(), providers, url))
+    Ok(Shelf::new(session.db.clone(), session.world.clone(), session.config.clone(), providers, url)?)
 }
 
 /// Refuses a start that the rehearsal forbids.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{self, Config, Sender};
 use super::routes;
 use crate::base::World;
@@ -39,10 +40,18 @@ struct Inner {
 }
 
 impl Shelf {
-    pub fn new(db: Db, world: World, config: Arc<Config>, providers: ProviderTable, public_url: String) -> Shelf {
-        let editions = Editions::new(db.clone());
+    /// # Errors
+    /// A file of categories that cannot be used.
+    pub fn new(
+        db: Db,
+        world: World,
+        config: Arc<Config>,
+        providers: ProviderTable,
+        public_url: String,
+    ) -> Result<Shelf, CategoryRulesError> {
+        let editions = Editions::new(db.clone(), category_rules(&config)?);
         let inner = Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() };
-        Shelf { inner: Arc::new(inner), signers: Signers::default() }
+        Ok(Shelf { inner: Arc::new(inner), signers: Signers::default() })
     }
 
     /// The same, with keys that sign what is sent.

@@ -152,7 +152,7 @@ impl Daemon {
             soft: CancellationToken::new(),
             late: CancellationToken::new(),
         };
-        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone())
+        let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone())?
             .signing(dkim::signers(&config)?);
         let (mut crew, mut writers) = (Crew::default(), Crew::default());
         let mailbox = match config.routes.is_empty() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::domain::catalog::Catalog;
+use crate::domain::recommend::care::Cares;
 use crate::render::{Compiled, compile};
 use crate::store::{Db, StoreError, catalog, template};
 
@@ -32,6 +33,7 @@ pub struct Editions(Arc<Kept>);
 
 struct Kept {
     db: Db,
+    cares: Cares,
     versions: Mutex<HashMap<i64, Arc<Compiled>>>,
     catalog: Mutex<Option<Loaded>>,
 }
@@ -43,8 +45,9 @@ struct Loaded {
 }
 
 impl Editions {
-    pub fn new(db: Db) -> Editions {
-        Editions(Arc::new(Kept { db, versions: Mutex::default(), catalog: Mutex::default() }))
+    /// `cares`: what is known of categories.
+    pub fn new(db: Db, cares: Cares) -> Editions {
+        Editions(Arc::new(Kept { db, cares, versions: Mutex::default(), catalog: Mutex::default() }))
     }
 
     /// A template version, compiled once.
@@ -85,7 +88,7 @@ impl Editions {
             loaded.looked_at_ms = now_ms;
             return Ok(loaded.catalog.clone());
         }
-        let catalog = catalog::load(reader.conn(), now_ms).await?;
+        let catalog = catalog::load(reader.conn(), &self.0.cares, now_ms).await?;
         *kept = Some(Loaded { catalog: catalog.clone(), version, looked_at_ms: now_ms });
         Ok(catalog)
     }

@@ -46,7 +46,7 @@ pub async fn version(mut conn: Conn<'_>, now_ms: i64) -> Result<Version, StoreEr
 
 /// Everything for sale, with what sold lately. Reads all orders of half a year: some seconds with millions of them,
 /// so call it beside the work, and only when [`version`] changed.
-pub async fn load(mut conn: Conn<'_>, now_ms: i64) -> Result<Catalog, StoreError> {
+pub async fn load(mut conn: Conn<'_>, cares: &Cares, now_ms: i64) -> Result<Catalog, StoreError> {
     let mut products = products(conn.again()).await?;
     let places: HashMap<i64, usize> = products.iter().enumerate().map(|(place, product)| (product.id, place)).collect();
     for (id, offer) in offers(conn.again()).await? {
@@ -60,7 +60,7 @@ pub async fn load(mut conn: Conn<'_>, now_ms: i64) -> Result<Catalog, StoreError
         Some((build, _)) => Tables::from_bytes(&recommend::get(conn, build, recommend::TABLES).await?).ok(),
         None => None,
     };
-    Ok(Catalog::informed(products, &sold, &Cares::embedded(), tables.as_ref()))
+    Ok(Catalog::informed(products, &sold, cares, tables.as_ref()))
 }
 
 #[derive(sqlx::FromRow)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicia::base::World;
 use indicia::base::metrics::Metrics;
 use indicia::base::token::{Keyring, Token, Use};
+use indicia::domain::recommend::care::Cares;
 use indicia::domain::touch::Agents;
 use indicia::flow::editions::Editions;
 use indicia::flow::track;
@@ -125,7 +126,7 @@ impl Site {
         let shutdown = CancellationToken::new();
         let web_versions = WebVersions::new(
             db.clone(),
-            Editions::new(db.clone()),
+            Editions::new(db.clone(), Cares::embedded()),
             keys.clone(),
             vec![sender()],
             "http://t.example".to_owned(),

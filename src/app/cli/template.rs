@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{Exit, Failure, Fix, Session};
+use crate::app::category_rules::category_rules;
 use crate::domain::address::Email;
 use crate::domain::member::Member;
 use crate::domain::recommend::History;
@@ -153,7 +154,7 @@ async fn render(session: &Session, command: Render) -> Result<Exit, Failure> {
     let now_ms = session.now_ms();
     let (member, history) = recipient(session, &command.member, now_ms).await?;
     let mut reader = session.db.reader().await?;
-    let catalog = catalog::load(reader.conn(), now_ms).await?;
+    let catalog = catalog::load(reader.conn(), &category_rules(&session.config)?, now_ms).await?;
     let stationery = stationery(session, &compiled, command.sender.as_deref())?;
     let keyring = session.keyring()?;
     let to = Recipient { message_id: 0, member: &member, history: &history };

@@ -319,12 +319,19 @@ pub struct Rules {
     pub tags: Option<PathBuf>,
     /// What mail servers' refusals mean; `None`: the embedded `replies.toml`.
     pub replies: Option<PathBuf>,
+    /// How long the things of a category serve; `None`: the embedded `categories.toml`.
+    pub categories: Option<PathBuf>,
     /// Which domains are whose, and how fast they take mail; `None`: the embedded `shaping.toml`.
     pub shaping: Option<PathBuf>,
 }
 
 impl Rules {
     pub(super) fn read(s: &mut Section<'_>) -> Rules {
-        Rules { tags: s.path("tags"), replies: s.path("replies"), shaping: s.path("shaping") }
+        Rules {
+            tags: s.path("tags"),
+            replies: s.path("replies"),
+            categories: s.path("categories"),
+            shaping: s.path("shaping"),
+        }
     }
 }
