@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_template;
 mod bounce_corpus;
 mod bounce_ingest;
+mod breakers;
 mod browser;
 mod check;
 mod command_line;

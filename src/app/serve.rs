@@ -25,7 +25,7 @@ use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
+use super::ticks::{Breakers, Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -61,6 +61,8 @@ const DISPATCH_IDLE: Duration = Duration::from_millis(2);
 /// How soon a change of a file of rules is noticed.
 const RULES_LOOK: Duration = Duration::from_secs(1);
 /// How often what waits is counted for `/metrics`.
+/// How often the breakers look at what came back.
+const BREAKERS_LOOK: Duration = Duration::from_secs(1);
 const GAUGES_LOOK: Duration = Duration::from_secs(2);
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
@@ -360,6 +362,9 @@ impl Base {
         let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };
         let (soft, idle) = (self.soft.clone(), Duration::from_millis(every_ms.clamp(100, 60_000).unsigned_abs()));
         crew.spawn("relate", async move { repeat("relate", soft, idle, &mut relate).await });
+        let mut breakers = Breakers { db: self.db.clone(), world: self.world.clone(), limits: self.config.breaker.0 };
+        let soft = self.soft.clone();
+        crew.spawn("breakers", async move { repeat("breakers", soft, BREAKERS_LOOK, &mut breakers).await });
         let mut plan = Plan { db: self.db.clone(), world: self.world.clone(), terms };
         let soft = self.soft.clone();
         crew.spawn("plan", async move { repeat("plan", soft, poll, &mut plan).await });

@@ -13,8 +13,10 @@ use super::serve::recover_piece;
 use super::workers::Worker;
 use crate::base::World;
 use crate::base::metrics::Metrics;
+use crate::domain::breaker::Limits;
 use crate::domain::message::MessageState;
 use crate::domain::tagging::Rules;
+use crate::flow::breaker;
 use crate::flow::dispatch::Dispatch;
 use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
@@ -45,6 +47,21 @@ impl Worker for Plan {
 
     async fn tick(&mut self) -> Result<bool, PlanError> {
         plan::tick(&self.db, &self.world, &self.terms).await
+    }
+}
+
+/// Stops what does harm.
+pub struct Breakers {
+    pub db: Db,
+    pub world: World,
+    pub limits: Limits,
+}
+
+impl Worker for Breakers {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        breaker::tick(&self.db, &self.limits, self.world.now_ms()).await
     }
 }
 

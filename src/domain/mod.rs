@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod bounce;
+pub mod breaker;
 pub mod campaign;
 pub mod catalog;
 pub mod consent;

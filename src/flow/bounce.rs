@@ -16,7 +16,7 @@ use crate::queue::returned::{self, Report};
 use crate::store::strike::{self, Strike};
 use crate::store::suppression::{self, Suppression};
 use crate::store::touch::{self, Addressee, Touch};
-use crate::store::{Conn, Db, Lane, StoreError, consent, stray};
+use crate::store::{Conn, Db, Lane, StoreError, breaker, consent, stray};
 
 crate::text_enum! {
     /// What became of a returned mail.
@@ -191,6 +191,7 @@ impl Come<'_> {
         if self.read.feedback.as_deref().is_some_and(|kind| matches!(kind, "not-spam" | "auth-failure")) {
             return Ok(Effect::None);
         }
+        breaker::complained(conn.again(), i64::from(token.run), token.message, self.now_ms).await?;
         if let Some(member_id) = to.member_id {
             consent::revoke(conn.again(), member_id, &to.doc.topic, "complaint", &self.proof(token), self.now_ms)
                 .await?;

@@ -1,7 +1,7 @@
 //! Dispatch: the queue manager. It keeps the routes' queues of jobs filled from the lanes of the sending runs, a
 //! limited window on a queue of any size, and takes jobs back when their run or their route no longer wants them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::handover::{ContextError, Job, RouteLink, RunContext};
@@ -13,7 +13,7 @@ use crate::domain::message::RunState;
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Turn, Turns};
 use crate::store::run::{self, Run};
-use crate::store::{Db, Lane, StoreError, consent, history, member, suppression};
+use crate::store::{Db, Lane, StoreError, consent, gate, history, member, suppression};
 
 /// How long an empty lane sleeps at most, milliseconds: what is on its way may come back to it at any moment.
 const LANE_SLEEP_MAX_MS: i64 = 500;
@@ -54,6 +54,8 @@ pub struct Dispatch<L> {
     /// Jobs waiting for couriers in all.
     active_max: usize,
     runs: BTreeMap<i64, Sending>,
+    /// Which providers are left alone over which routes.
+    closed: HashSet<(String, i64)>,
     /// The lane after which the next round starts.
     turn_of: usize,
 }
@@ -111,6 +113,7 @@ impl<L: Library> Dispatch<L> {
             claim_batch_max,
             active_max,
             runs: BTreeMap::new(),
+            closed: HashSet::new(),
             turn_of: 0,
         }
     }
@@ -142,10 +145,14 @@ impl<L: Library> Dispatch<L> {
                 }
             }
         }
+        self.closed = gate::closed(reader.conn(), self.world.now_ms()).await?;
         drop(reader);
         for link in &self.routes {
             let down = !link.health.is_up(self.world.now_ms());
-            let unwanted = link.jobs.withdraw(|job| down || !self.wants(job));
+            let is_closed = |job: &Job| {
+                !self.closed.is_empty() && self.closed.contains(&(link.route.name.clone(), job.row.provider_id))
+            };
+            let unwanted = link.jobs.withdraw(|job| down || !self.wants(job) || is_closed(job));
             self.give_back(unwanted).await;
         }
         Ok(())
@@ -190,7 +197,9 @@ impl<L: Library> Dispatch<L> {
             self.runs.iter().flat_map(|(id, held)| (0..held.lanes.len()).map(move |at| (*id, at))).collect();
         for step in 0..lanes.len() {
             let (run_id, at) = lanes[(self.turn_of + step) % lanes.len()];
-            if self.runs[&run_id].lanes[at].asleep_until_ms > now_ms {
+            let lane = &self.runs[&run_id].lanes[at];
+            let is_closed = |route: &str| self.closed.contains(&(route.to_owned(), lane.provider_id));
+            if lane.asleep_until_ms > now_ms || (!self.closed.is_empty() && is_closed(&self.routes[route].route.name)) {
                 continue;
             }
             self.turn_of = (self.turn_of + step + 1) % lanes.len();

@@ -2,6 +2,7 @@
 
 pub mod audience;
 pub mod bounce;
+pub mod breaker;
 pub mod courier;
 pub mod dispatch;
 pub mod editions;

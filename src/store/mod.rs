@@ -33,6 +33,7 @@
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 
 pub mod attribute;
+pub mod breaker;
 pub mod catalog;
 pub mod consent;
 pub mod daemon;

@@ -18,7 +18,8 @@ pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
-    Admin, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown, Tokens,
+    Admin, Breaker, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown,
+    Tokens,
 };
 pub use tree::Place;
 
@@ -50,6 +51,7 @@ pub struct Config {
     pub smtp: Smtp,
     pub shutdown: Shutdown,
     pub queue: Queue,
+    pub breaker: Breaker,
     pub disk: Disk,
     pub mailbox: Mailbox,
     pub inbound: Inbound,
@@ -126,6 +128,7 @@ impl Config {
             smtp: part(&mut root, "smtp", Smtp::read),
             shutdown: part(&mut root, "shutdown", Shutdown::read),
             queue: part(&mut root, "queue", Queue::read),
+            breaker: part(&mut root, "breaker", Breaker::read),
             disk: part(&mut root, "disk", Disk::read),
             mailbox: part(&mut root, "mailbox", Mailbox::read),
             inbound: part(&mut root, "inbound", Inbound::read),

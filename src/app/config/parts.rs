@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::section::Section;
+use crate::domain::breaker::Limits;
 use crate::store::mask_password;
 use crate::text_enum;
 use crate::web::client::{Network, NotANetwork};
@@ -253,6 +254,26 @@ impl Queue {
             s.fault("dead_after", "is less than three beats", "make dead_after at least three times beat");
         }
         queue
+    }
+}
+
+/// `[breaker]`: when campaigns are paused by themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Breaker(pub Limits);
+
+impl Breaker {
+    pub(super) fn read(s: &mut Section<'_>) -> Breaker {
+        let usual = Limits::default();
+        Breaker(Limits {
+            after: s.number("after", 1, 1_000_000).unwrap_or(usual.after),
+            hard_bounces: s.number("hard_bounces", 0.0, 1.0).unwrap_or(usual.hard_bounces),
+            complaints: s.number("complaints", 0.0, 1.0).unwrap_or(usual.complaints),
+            content: s.number("content", 0.0, 1.0).unwrap_or(usual.content),
+            content_n: s.number("content_n", 1, 1_000_000).unwrap_or(usual.content_n),
+            auth_n: s.number("auth_n", 1, 1_000_000).unwrap_or(usual.auth_n),
+            block_n: s.number("block_n", 1, 1_000_000).unwrap_or(usual.block_n),
+            block_pause_ms: s.duration_ms("block_pause", 1).unwrap_or(usual.block_pause_ms),
+        })
     }
 }
 

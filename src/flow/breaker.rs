@@ -1,0 +1,79 @@
+//! Breakers: a campaign that does harm is paused before it costs the sender's name, and a provider that refuses us is
+//! left alone for a while. Both say why, in words.
+
+use crate::domain::breaker::{BLOCK_WITHIN_MS, Fuse, Limits, Tally, words};
+use crate::domain::message::{MessageState, RunEvent, RunState};
+use crate::queue::count;
+use crate::store::breaker::{self, Block};
+use crate::store::run::{self, Run};
+use crate::store::{Db, Lane, StoreError, gate};
+
+/// Looks at every sending run once. Says whether something was stopped.
+///
+/// # Errors
+/// The database's.
+///
+/// # Crash
+/// A pause commits with its reason and with the tally it was decided on.
+pub async fn tick(db: &Db, limits: &Limits, now_ms: i64) -> Result<bool, StoreError> {
+    let mut reader = db.reader().await?;
+    let sending: Vec<Run> =
+        run::active(reader.conn()).await?.into_iter().filter(|run| run.state == RunState::Sending).collect();
+    drop(reader);
+    let mut stopped = false;
+    for run in &sending {
+        stopped |= leave_alone(db, limits, run, now_ms).await? | pause(db, limits, run, now_ms).await?;
+    }
+    Ok(stopped)
+}
+
+/// Pauses a run of which a fuse blows.
+async fn pause(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
+    let mut reader = db.reader().await?;
+    let hits = breaker::hits(reader.conn(), run.id).await?;
+    if hits.values().all(|n| *n == 0) {
+        return Ok(false);
+    }
+    let counts = count::of_run(reader.conn(), run.id).await?;
+    let tried = count::sum(&counts, MessageState::Sent) + count::sum(&counts, MessageState::Bounced);
+    let trips = breaker::trips(reader.conn(), run.id).await?;
+    let tally = |fuse: &Fuse| Tally { tried, hits: hits.get(fuse).copied().unwrap_or(0) };
+    let since = |fuse: &Fuse| tally(fuse).since(trips.get(fuse).copied().unwrap_or_default());
+    let Some(fuse) = Fuse::ALL.iter().find(|fuse| limits.blows(**fuse, since(fuse))).copied() else { return Ok(false) };
+    let said = breaker::last_said(reader.conn(), run.id, fuse).await?;
+    drop(reader);
+    let why = words(fuse, since(&fuse), said.as_deref());
+    let mut tx = db.begin(Lane::Bulk).await?;
+    if run::shift(tx.conn(), run, RunEvent::Pause, now_ms).await?.is_none() {
+        return Ok(false);
+    }
+    run::set_why(tx.conn(), run.id, &why).await?;
+    breaker::tripped(tx.conn(), run.id, fuse, tally(&fuse), now_ms).await?;
+    tx.commit().await?;
+    tracing::error!(run = run.id, fuse = %fuse, "campaign {} {why}", run.campaign);
+    Ok(true)
+}
+
+/// Closes the gates of providers that refuse our address.
+async fn leave_alone(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
+    let mut reader = db.reader().await?;
+    let blocks = breaker::blocks(reader.conn(), run.id, now_ms - BLOCK_WITHIN_MS, limits.block_n).await?;
+    drop(reader);
+    if blocks.is_empty() {
+        return Ok(false);
+    }
+    let mut tx = db.begin(Lane::Bulk).await?;
+    for Block { route, provider_id, .. } in &blocks {
+        gate::close(tx.conn(), route, *provider_id, now_ms + limits.block_pause_ms).await?;
+    }
+    tx.commit().await?;
+    for Block { route, provider, n, .. } in &blocks {
+        let minutes = limits.block_pause_ms / 60_000;
+        tracing::error!(
+            run = run.id,
+            "{provider} refused our address {n} times within an hour over route {route}: it gets no mail from there for \
+             {minutes} minutes. Ask its postmaster to take the address off its list"
+        );
+    }
+    Ok(true)
+}
