@@ -8,6 +8,7 @@ use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::campaign::MailClass;
 use indicia::domain::catalog::{Catalog, Offer, Product};
 use indicia::domain::member::Member;
+use indicia::domain::people::HIDDEN_SLOT;
 use indicia::domain::recommend::History;
 use indicia::domain::template::{Part, Source};
 use indicia::render::{Mail, Page, Recipient, RenderError, Sender, Stationery, compile, render_mail, render_page};
@@ -317,7 +318,10 @@ fn every_link_leads_back_to_its_message_and_place() {
     let mut reader = member("ru");
     reader.attributes.insert("city".into(), "Нижний Новгород & Co".into());
     let page = page(&source, &reader).unwrap();
-    let clicks = tokens(&page.html, "https://t.shop.example/c/");
+    let hidden = |click: &&str| keyring().open(Use::Click, click).is_ok_and(|token| token.slot == HIDDEN_SLOT);
+    let (unseen, clicks): (Vec<&str>, Vec<&str>) =
+        tokens(&page.html, "https://t.shop.example/c/").into_iter().partition(hidden);
+    assert_eq!(unseen.len(), 1, "one link that only machines follow");
     assert_eq!(clicks.len(), 6, "{}", page.html);
     let mut led = Vec::new();
     for click in clicks {
@@ -456,7 +460,12 @@ fn keeps_links(html: &str, name: &str) -> usize {
     };
     // Before and after, read by one simple rule: what stands in href="…" or href='…', tags of style sheets aside.
     let before = simple_hrefs(&html);
-    let after = simple_hrefs(&page.html).into_iter().map(|href| match href.strip_prefix("https://t.shop.example/c/") {
+    let hidden = |href: &String| {
+        let token = href.strip_prefix("https://t.shop.example/c/").map(|token| keyring().open(Use::Click, token));
+        token.is_some_and(|token| token.is_ok_and(|token| token.slot == HIDDEN_SLOT))
+    };
+    let seen = simple_hrefs(&page.html).into_iter().filter(|href| !hidden(href));
+    let after = seen.map(|href| match href.strip_prefix("https://t.shop.example/c/") {
         Some(token) => {
             let token = keyring().open(Use::Click, token).unwrap();
             compiled.links.iter().find(|link| link.slot == token.slot).unwrap().url.clone()

@@ -25,7 +25,7 @@ use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Breakers, Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
+use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -56,6 +56,8 @@ const ROUTE_PAUSE_FIRST_MS: i64 = 500;
 const ROUTE_PAUSE_LAST_MS: i64 = 15_000;
 /// How soon after an event its tags are there, at most.
 const LEARN_IDLE: Duration = Duration::from_millis(200);
+/// How often, in the time after which a class is final, the classes of a piece become so.
+const CLASSIFY_PIECES: u64 = 15;
 /// How soon dispatch looks again when it found nothing to do.
 const DISPATCH_IDLE: Duration = Duration::from_millis(2);
 /// How soon a change of a file of rules is noticed.
@@ -424,6 +426,13 @@ impl Base {
         let mut learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
         let soft = self.soft.clone();
         crew.spawn("learn", async move { repeat("learn", soft, LEARN_IDLE, &mut learn).await });
+        let final_after_ms = self.config.tracking.final_after_ms;
+        let agents = Arc::new(Agents::default());
+        let mut classify = Classify { db: self.db.clone(), world: self.world.clone(), agents, final_after_ms };
+        // Each piece looks at what is around it: fewer, larger pieces cost less.
+        let idle = Duration::from_millis(final_after_ms.unsigned_abs() / CLASSIFY_PIECES);
+        let soft = self.soft.clone();
+        crew.spawn("classify", async move { repeat("classify", soft, idle, &mut classify).await });
     }
 
     /// The two listeners. They serve while others drain: a page that is asked for is answered to the end.

@@ -16,7 +16,9 @@ use crate::base::metrics::Metrics;
 use crate::domain::breaker::Limits;
 use crate::domain::message::MessageState;
 use crate::domain::tagging::Rules;
+use crate::domain::touch::Agents;
 use crate::flow::breaker;
+use crate::flow::classify;
 use crate::flow::dispatch::Dispatch;
 use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
@@ -79,7 +81,28 @@ impl Worker for Learn {
     async fn tick(&mut self) -> Result<bool, StoreError> {
         let learned = learn::run_once(&self.db, &self.rules, self.world.now_ms(), learn::BATCH_MAX).await?;
         self.metrics.learned.inc_by(learned as u64);
-        Ok(learned > 0)
+        let anew = learn::again(&self.db, &self.rules, self.world.now_ms()).await?;
+        Ok(learned > 0 || anew)
+    }
+}
+
+/// Gives opens and clicks their final class.
+pub struct Classify {
+    pub db: Db,
+    pub world: World,
+    pub agents: Arc<Agents>,
+    pub final_after_ms: i64,
+}
+
+impl Worker for Classify {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        let done = classify::tick(&self.db, &self.agents, self.world.now_ms(), self.final_after_ms).await?;
+        if done.changed > 0 {
+            tracing::info!(judged = done.judged, changed = done.changed, "opens and clicks have their final class");
+        }
+        Ok(done.judged > 0)
     }
 }
 

@@ -1,15 +1,15 @@
 //! What a member did in a mail, and whether it was a person.
 //!
-//! The raw evidence of a touch is kept; its class is a versioned function of it. This is the first version: it judges
-//! by method and user agent alone, at once and for good. Bursts, honeypots and address ranges come with more evidence.
+//! The raw evidence of a touch is kept; its class is a versioned function of it. Here it is judged by method and user
+//! agent alone, at once and provisionally; [`people`](super::people) judges it for good, by all that happened around it.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use crate::text_enum;
 
-/// Version of [`Agents::classify`] and of its list: the same evidence has the same class within one version.
-pub const CLASS_VERSION: u32 = 1;
+/// Version of [`Agents::classify`], its list and [`people::judge`](super::people::judge): the same evidence has the same class within one version.
+pub const CLASS_VERSION: u32 = 2;
 
 /// The list of user agents the program brings with it.
 const AGENTS: &str = include_str!("../../config/agents.toml");
@@ -80,7 +80,7 @@ impl Agents {
         Agents { pieces, means }
     }
 
-    /// The class of one touch by its method and user agent, version [`CLASS_VERSION`]. `HEAD` and `OPTIONS` are a
+    /// The provisional class of one touch by its method and user agent. `HEAD` and `OPTIONS` are a
     /// scanner's, so is an empty user agent; a picture proxy that follows a link is a machine.
     pub fn classify(&self, kind: TouchKind, method: &str, agent: &str) -> TouchClass {
         if !matches!(method, "GET" | "POST") || agent.trim().is_empty() {

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use crate::domain::engagement::{Decay, log_add};
 use crate::domain::tagging::{Raise, Rules};
 use crate::store::deed::{self, Deed, Source};
-use crate::store::{Conn, Db, Lane, StoreError, outbox, tag};
+use crate::store::{Conn, Db, Lane, StoreError, outbox, people, tag};
 
 /// Rows of one transaction: they raise some 200 scores, at most about 10 ms of SQLite's writer.
 pub const BATCH_MAX: usize = 100;
+/// Events of one member that a tag is learned anew from, of each source; the latest count.
+const KEPT_MAX: i64 = 50_000;
 
 /// Learns from up to `limit` events in one transaction and says how many it took; 0: nothing waits.
 ///
@@ -24,6 +26,34 @@ pub async fn run_once(db: &Db, rules: &Rules, now_ms: i64, limit: usize) -> Resu
     record(tx.conn(), rules, &taken, now_ms).await?;
     tx.commit().await?;
     Ok(taken.len())
+}
+
+/// Learns one member's tags anew that hang on clicks whose class changed between person and machine: the sum over all
+/// kept events, never a subtraction. `false`: none waits.
+///
+/// # Crash
+/// Everything or nothing. Events that wait in the outbox are left to [`run_once`], so that nothing counts twice.
+pub async fn again(db: &Db, rules: &Rules, now_ms: i64) -> Result<bool, StoreError> {
+    if !people::lessons_wait(db.reader().await?.conn()).await? {
+        return Ok(false);
+    }
+    let mut tx = db.begin(Lane::Bulk).await?;
+    outbox::hold(tx.conn()).await?;
+    let Some((member, touches)) = people::take_lesson(tx.conn()).await? else { return Ok(false) };
+    let doubtful = deed::clicks_of_anybody(tx.conn(), &touches).await?;
+    let decays: HashMap<String, Decay> =
+        raises(rules, &doubtful).into_iter().map(|(_, raise)| (raise.key, raise.decay)).collect();
+    let tags = tag::ensure(tx.conn(), &decays).await?;
+    let mut scores: HashMap<i64, Option<f64>> = tags.values().map(|tag| (tag.id, None)).collect();
+    let deeds = deed::learned_of_member(tx.conn(), member, KEPT_MAX).await?;
+    for (deed, raise) in raises(rules, &deeds) {
+        let Some(tag) = tags.get(&raise.key) else { continue };
+        let score = scores.entry(tag.id).or_default();
+        *score = Some(tag.decay.add(*score, raise.weight, deed.at_ms));
+    }
+    tag::set(tx.conn(), member, &scores, now_ms).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 async fn record(mut conn: Conn<'_>, rules: &Rules, taken: &[(Source, i64)], now_ms: i64) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 pub mod audience;
 pub mod bounce;
 pub mod breaker;
+pub mod classify;
 pub mod courier;
 pub mod dispatch;
 pub mod editions;

@@ -255,8 +255,10 @@ fn html_patches(html: &str, path: &str, slots: &mut Slots, warnings: &mut Vec<Fa
             warnings.push(Fault::at(path, html, href.at.start, "relative_link", what, "write the whole URL"));
         }
     }
+    // The link before the pixel is one that no reader sees: who follows it is a machine.
     let pixel = format!(
-        "<img src=\"{}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0;width:1px;height:1px\">",
+        "<a href=\"{}\" style=\"display:none\" tabindex=\"-1\" aria-hidden=\"true\"></a><img src=\"{}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0;width:1px;height:1px\">",
+        mark('H', 0),
         mark('O', 0)
     );
     let end = rfind_ignore_case(html, "</body").unwrap_or(html.len());

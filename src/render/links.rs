@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::base::token::{Keyring, SEALED_URL_BYTES_MAX, Token, Use};
+use crate::domain::people::HIDDEN_SLOT;
 use crate::domain::template::Link;
 
 use super::bounds::SEALED_MAX;
@@ -92,6 +93,7 @@ impl Marks<'_> {
         let token = Token::of(self.run, self.message);
         match kind {
             b'L' => self.url("/c/", Use::Click, &Token { slot: number as u16, ..token }, out),
+            b'H' => self.url("/c/", Use::Click, &Token { slot: HIDDEN_SLOT, ..token }, out),
             b'P' => out.extend_from_slice(self.products.get(number).map_or(&[], |link| link.as_bytes())),
             b'S' => match self.sealed.get(number) {
                 Some(url) => self.write_sealed(slot, url, out)?,

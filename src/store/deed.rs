@@ -62,6 +62,9 @@ macro_rules! event_select {
 /// What a person's click in a mail is read as; `$2` is the name of the event it counts as.
 macro_rules! touch_select {
     ($from:literal) => {
+        touch_select!($from, "t.class = 'human'")
+    };
+    ($from:literal, $who:literal) => {
         concat!(
             "select t.member_id, t.at_ms, $2 as name, t.product_id, coalesce(p.name, '') as product, coalesce(p.sku, '') as sku,
                coalesce(p.category, '') as category, coalesce(p.brand, '') as brand,
@@ -72,8 +75,9 @@ macro_rules! touch_select {
               left join message g on g.run_id = t.run_id and g.id = t.message_id
               left join template_version v on v.id = g.template_version_id
               left join link l on l.template_version_id = v.id and l.slot = t.slot
-              where t.kind = 'click' and t.class = 'human'
-              and exists (select 1 from member m where m.id = t.member_id and m.status = 'live') "
+              where t.kind = 'click' and ",
+            $who,
+            " and exists (select 1 from member m where m.id = t.member_id and m.status = 'live') "
         )
     };
 }
@@ -104,6 +108,37 @@ pub async fn touches(conn: Conn<'_>, ids: &[i64]) -> Result<Vec<Deed>, StoreErro
     }
     let (sql, ids) = (conn.pick(&SQL), Rows::of(ids.iter().map(|id| (id,))).json());
     on!(conn, "read clicks", c => sqlx::query_as(sql).bind(&ids).bind(MAIL_CLICK).fetch_all(&mut *c).await)
+}
+
+/// The same, whoever clicked: what tags may hang on.
+pub async fn clicks_of_anybody(conn: Conn<'_>, ids: &[i64]) -> Result<Vec<Deed>, StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        concat!(") ", touch_select!("row join touch t on t.id = row.id", "true"))
+    );
+    let (sql, ids) = (conn.pick(&SQL), Rows::of(ids.iter().map(|id| (id,))).json());
+    on!(conn, "read clicks of anybody", c => sqlx::query_as(sql).bind(&ids).bind(MAIL_CLICK).fetch_all(&mut *c).await)
+}
+
+/// Everything a member did that is not waiting in the outbox, at most `limit` of each source.
+pub async fn learned_of_member(mut conn: Conn<'_>, member: i64, limit: i64) -> Result<Vec<Deed>, StoreError> {
+    const EVENTS: &str = concat!(
+        event_select!("event e"),
+        "and e.member_id = $1 and e.id not in (select ref_id from outbox where source = 'event')
+         order by e.at_ms desc limit $2"
+    );
+    const TOUCHES: &str = concat!(
+        touch_select!("touch t"),
+        "and t.member_id = $1 and t.id not in (select ref_id from outbox where source = 'touch')
+         order by t.at_ms desc limit $3"
+    );
+    let mut deeds: Vec<Deed> = on!(conn.again(), "read what was learned of a member",
+        c => sqlx::query_as(EVENTS).bind(member).bind(limit).fetch_all(&mut *c).await)?;
+    let clicks: Vec<Deed> = on!(conn, "read which clicks were learned of a member",
+        c => sqlx::query_as(TOUCHES).bind(member).bind(MAIL_CLICK).bind(limit).fetch_all(&mut *c).await)?;
+    deeds.extend(clicks);
+    Ok(deeds)
 }
 
 /// What a member did last, at most `limit` of each source, the latest first.

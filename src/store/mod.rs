@@ -50,6 +50,7 @@ pub mod member_view;
 pub mod message;
 pub mod order;
 pub mod outbox;
+pub mod people;
 pub mod product;
 pub mod provider;
 pub mod recommend;

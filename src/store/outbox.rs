@@ -26,6 +26,16 @@ pub async fn waits(conn: Conn<'_>) -> Result<bool, StoreError> {
     Ok(one.is_some())
 }
 
+/// Holds the outbox still until the transaction ends: nothing is taken from it or put into it. SQLite's one writer does
+/// so anyway. To be asked first in a transaction, so that nobody waits in a circle.
+pub async fn hold(conn: Conn<'_>) -> Result<(), StoreError> {
+    if conn.is_sqlite() {
+        return Ok(());
+    }
+    const SQL: &str = "lock table outbox in share mode";
+    on!(conn, "hold the outbox", c => sqlx::query(SQL).execute(&mut *c).await.map(|_| ()))
+}
+
 /// How many wait, counted up to `most`.
 pub async fn waiting(conn: Conn<'_>, most: i64) -> Result<i64, StoreError> {
     const SQL: &str = "select count(*) from (select id from outbox limit $1) q";

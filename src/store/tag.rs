@@ -150,6 +150,28 @@ async fn write(conn: Conn<'_>, rows: Rows, now_ms: i64) -> Result<(), StoreError
     on!(conn, "raise tag scores", c => sqlx::query(sql).bind(&rows).bind(now_ms).execute(&mut *c).await.map(|_| ()))
 }
 
+/// Sets the log-scores of a member's tags to what they are, whatever they were; `None` takes a tag away.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn set(
+    mut conn: Conn<'_>,
+    member: i64,
+    scores: &HashMap<i64, Option<f64>>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    const DELETE: Pair = bulk!(
+        "with row(tag_id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ") delete from member_tag where member_id = $2 and tag_id in (select tag_id from row)"
+    );
+    let (sql, rows) = (conn.pick(&DELETE), Rows::of(scores.keys().map(|tag| (tag,))).json());
+    on!(conn.again(), "take a member's tags away",
+        c => sqlx::query(sql).bind(rows).bind(member).execute(&mut *c).await.map(|_| ()))?;
+    let left: Vec<_> = scores.iter().filter_map(|(tag, lscore)| Some((*tag, member, (*lscore)?))).collect();
+    insert(conn, &left, now_ms).await.map(|_| ())
+}
+
 /// A tag of a member as it is kept.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct MemberTag {

@@ -35,6 +35,7 @@ pub mod segment;
 pub mod serve;
 pub mod suppression;
 pub mod template;
+pub mod touches;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -88,6 +89,8 @@ commands! {
         Message => message,
         #[command(subcommand)]
         Template => template,
+        #[command(subcommand)]
+        Touches => touches,
         #[command(subcommand)]
         Segment => segment,
         #[command(subcommand)]

@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
     Admin, Breaker, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown,
-    Tokens,
+    Tokens, Tracking,
 };
 pub use tree::Place;
 
@@ -57,6 +57,7 @@ pub struct Config {
     pub inbound: Inbound,
     pub rules: Rules,
     pub recommend: Recommend,
+    pub tracking: Tracking,
 }
 
 impl Config {
@@ -134,6 +135,7 @@ impl Config {
             inbound: part(&mut root, "inbound", Inbound::read),
             rules: part(&mut root, "rules", Rules::read),
             recommend: part(&mut root, "recommend", Recommend::read),
+            tracking: part(&mut root, "tracking", Tracking::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));

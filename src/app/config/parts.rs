@@ -303,6 +303,19 @@ impl Recommend {
     }
 }
 
+/// `[tracking]`: who opened and clicked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracking {
+    /// After this an open or a click has its final class.
+    pub final_after_ms: i64,
+}
+
+impl Tracking {
+    pub(super) fn read(s: &mut Section<'_>) -> Tracking {
+        Tracking { final_after_ms: s.duration_ms("final_after", 100).unwrap_or(15 * 60_000) }
+    }
+}
+
 /// `[mailbox]`: the built-in one, which takes all mail while no route is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {

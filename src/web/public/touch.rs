@@ -6,7 +6,8 @@ use hyper::{Response, StatusCode};
 use super::{Asked, Site, lang};
 use crate::base::text::clean;
 use crate::base::token::{Token, Use};
-use crate::domain::touch::TouchKind;
+use crate::domain::people::HIDDEN_SLOT;
+use crate::domain::touch::{TouchClass, TouchKind};
 use crate::store::touch::{self, AGENT_BYTES_MAX, Touch};
 use crate::web::server::Body;
 
@@ -64,7 +65,9 @@ impl Site {
 
     async fn destination(&self, token: &Token) -> Result<Option<String>, crate::store::StoreError> {
         let mut reader = self.state.db.reader().await?;
-        touch::destination(reader.conn(), token.run, token.message, token.slot, token.product).await
+        // Who follows the link no reader sees is led on like everybody else.
+        let slot = if token.slot == HIDDEN_SLOT { 1 } else { token.slot };
+        touch::destination(reader.conn(), token.run, token.message, slot, token.product).await
     }
 
     /// Only http and https, whatever the tables hold: a `javascript:` address of an imported product goes nowhere.
@@ -93,12 +96,14 @@ impl Site {
     pub(super) fn touch(&self, asked: &Asked<'_>, kind: TouchKind, token: &Token, url: Option<String>) -> Touch {
         let agent = asked.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
         let agent = clean(&String::from_utf8_lossy(agent), AGENT_BYTES_MAX);
+        let hidden = kind == TouchKind::Click && token.slot == HIDDEN_SLOT;
+        let alone = self.state.agents.classify(kind, asked.method, &agent);
         Touch {
             at_ms: self.state.world.now_ms(),
             run: token.run,
             message: token.message,
             kind,
-            class: self.state.agents.classify(kind, asked.method, &agent),
+            class: if hidden { TouchClass::Scanner } else { alone },
             slot: token.slot,
             product: token.product,
             url,
