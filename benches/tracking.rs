@@ -31,7 +31,7 @@ use indicia::on;
 use indicia::store::{Db, Lane, OpenOptions};
 use indicia::web::Pages;
 use indicia::web::client::TrustedProxies;
-use indicia::web::public::{self, Bounds, PublicState};
+use indicia::web::public::{self, Bounds, Hooks, PublicState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -236,6 +236,7 @@ impl Site {
             web_versions,
             proxies: TrustedProxies::default(),
             bounds: Bounds::default(),
+            hooks: Hooks::none(),
             shop: None,
         };
         tokio::spawn(public::serve(listener, state, CancellationToken::new()));

@@ -64,4 +64,5 @@ mod tidy;
 mod tracking;
 mod two_daemons;
 mod web_version;
+mod webhooks;
 mod went_back;

@@ -10,7 +10,7 @@ use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{Config, Faults, Route, Signer};
 use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
-use super::{dkim, keys, routes};
+use super::{dkim, hooks, keys, routes};
 use crate::base::World;
 use crate::domain::provider::ProviderTable;
 use crate::render::{Signers, compile};
@@ -31,7 +31,7 @@ crate::text_enum! {
 pub struct Finding {
     #[serde(skip)]
     pub weight: Weight,
-    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, disk.
+    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, webhooks, disk.
     pub part: &'static str,
     /// Where: a file with its line, or the name of a thing.
     pub place: String,
@@ -92,6 +92,7 @@ pub async fn all(config: &Config, reach: bool) -> Vec<Finding> {
     let table = look_at_rules(config, Part::of("rules", &mut findings));
     look_at_routes(config, table.as_ref(), reach, Part::of("routes", &mut findings)).await;
     look_at_inbound(config, Part::of("inbound", &mut findings));
+    look_at_webhooks(config, Part::of("webhooks", &mut findings));
     look_at_disk(config, Part::of("disk", &mut findings));
     findings
 }
@@ -104,6 +105,22 @@ fn look_at_inbound(config: &Config, mut part: Part<'_>) {
             format!("there is no folder {}", name.display()),
             "name a Maildir folder, or make it",
         );
+    }
+}
+
+fn look_at_webhooks(config: &Config, mut part: Part<'_>) {
+    for hook in &config.webhooks {
+        let place = hook.path();
+        if let Some(Err(error)) = hook.provider.map(|provider| hooks::one(hook, provider)) {
+            part.fault(&place, error, "mend the file, or what the key names");
+        }
+        if hook.secret_file.as_deref().is_some_and(keys::is_exposed) {
+            part.warn(&place, "its secret can be read by others on this machine", "chmod 600 it");
+        }
+        if config.http.public_url.as_ref().is_none_or(|url| !url.starts_with("https://")) {
+            let fix = "set [http] public_url to an https address; a proxy before this daemon speaks TLS";
+            part.warn(&place, "the provider could only be told an address without TLS", fix);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 mod dkim;
 pub mod high_water;
+pub mod hooks;
 pub mod inbound;
 pub mod keys;
 pub mod launch;

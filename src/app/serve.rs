@@ -18,6 +18,7 @@ use super::cli::{Failure, Session};
 use super::config::{Config, Signer};
 use super::dkim;
 use super::high_water::HighWater;
+use super::hooks;
 use super::inbound::{Door, Maildir};
 use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
@@ -49,7 +50,7 @@ use crate::store::{Db, Lane, StoreError, daemon, setting};
 use crate::web::Pages;
 use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
-use crate::web::public::{self, PublicState};
+use crate::web::public::{self, Hook, Hooks, PublicState};
 
 /// How long a route that failed is left alone: first, and at most.
 const ROUTE_PAUSE_FIRST_MS: i64 = 500;
@@ -122,6 +123,8 @@ struct Known {
     shop: Option<axum::Router>,
     /// What sent mails are shown again from.
     editions: Editions,
+    replies: watch::Receiver<Arc<crate::domain::bounce::Rules>>,
+    hooks: Vec<Hook>,
 }
 
 impl Daemon {
@@ -166,6 +169,7 @@ impl Daemon {
         let links = links(&base, &shelf, mailbox.as_ref()).await?;
         let turns = base.turns(&mut writers);
         base.send(&mut crew, links, &shelf, turns, &replies);
+        let rules_of_replies = replies.current();
         let inbound = base.take_in(&mut crew, &mut writers, replies.current()).await?;
         base.reread(&mut crew, replies);
         base.watch(&mut writers, lock.is_none());
@@ -182,6 +186,8 @@ impl Daemon {
             admin_url: format!("http://{admin_addr}"),
             shop,
             editions: shelf.editions(),
+            replies: rules_of_replies,
+            hooks: hooks::hooks(&config)?,
         };
         base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
@@ -439,6 +445,12 @@ impl Base {
     fn listen(&self, writers: &mut Crew, [http, admin]: [TcpListener; 2], public_url: &str, known: Known) {
         let (tracker, writer) = track::tracker(self.db.clone(), self.metrics.clone());
         writers.spawn_apart("tracker", writer.run());
+        let tellings = bounce::Tellings {
+            db: self.db.clone(),
+            keys: self.keyring.clone(),
+            rules: known.replies,
+            secret: known.secret.clone(),
+        };
         let state = PublicState {
             db: self.db.clone(),
             world: self.world.clone(),
@@ -456,6 +468,7 @@ impl Base {
             ),
             proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
             bounds: Default::default(),
+            hooks: Hooks::new(known.hooks, tellings),
             shop: known.shop.as_ref().map(|_| known.admin_url.clone()),
         };
         writers.spawn("http", public::serve(http, state, self.late.clone()));

@@ -1,6 +1,7 @@
 //! The ground floor: time and chance ([`World`]), sealed tokens, bounded text. Knows nothing of mail.
 
 pub mod draw;
+pub mod form;
 pub mod metrics;
 pub mod text;
 pub mod text_enum;

@@ -1,6 +1,9 @@
 //! What came back, and what follows: a bounce settles its message and counts against its address, a complaint or a wish
 //! for no more mail stops it. Only our own token proves what a mail is about: anybody can write a bounce.
 
+mod effect;
+mod told;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -9,14 +12,11 @@ use tokio::sync::watch;
 
 use crate::base::token::{Keyring, Token};
 use crate::domain::bounce::{Judged, Rules};
-use crate::domain::suppression::{SCOPE_ALL, SuppressionReason};
-use crate::domain::touch::{TouchClass, TouchKind};
 use crate::inbound::{Action, Kind, Reader, Recipient, Returned, tokens};
-use crate::queue::returned::{self, Report};
-use crate::store::strike::{self, Strike};
-use crate::store::suppression::{self, Suppression};
-use crate::store::touch::{self, Addressee, Touch};
-use crate::store::{Conn, Db, Lane, StoreError, breaker, consent, stray};
+use crate::store::touch::{self, Addressee};
+use crate::store::{Conn, Db, Lane, StoreError, stray};
+use effect::Recorder;
+pub use told::{Tally, Telling, Tellings};
 
 crate::text_enum! {
     /// What became of a returned mail.
@@ -161,46 +161,19 @@ impl Come<'_> {
         }
     }
 
-    async fn bounce(&self, mut conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
+    async fn bounce(&self, conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
         // A mail of ours has one recipient; what a forwarder reports of others is about it too.
         let failed = self.read.recipients.iter().find(|one| one.action == Action::Failed);
         let Some(one) = failed else { return Ok(Effect::None) };
-        let judged = one.judge(self.rules);
-        let enhanced = one.enhanced.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}"));
-        let report = Report {
-            run_id: i64::from(token.run),
-            id: token.message,
-            at_ms: self.now_ms,
-            source: self.source,
-            class: judged.class.as_str(),
-            code: one.code,
-            enhanced,
-            text: &one.words,
-        };
-        if !returned::bounce(conn.again(), &report).await? {
-            return Ok(Effect::None);
-        }
-        let Some((addr_key, threshold)) = to.addr_key.zip(judged.threshold) else { return Ok(Effect::Bounced) };
-        let strike = Strike { addr_key, class: judged.class, threshold, at_ms: self.now_ms };
-        let suppressed = strike::record(conn, &[strike], self.source).await?;
-        Ok(if suppressed.is_empty() { Effect::Bounced } else { Effect::Suppressed })
+        self.recorder().bounce(conn, token, to, one, &one.judge(self.rules)).await
     }
 
-    async fn complaint(&self, mut conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
+    async fn complaint(&self, conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
         // "Not spam" takes a complaint back, and a failed authentication is none.
         if self.read.feedback.as_deref().is_some_and(|kind| matches!(kind, "not-spam" | "auth-failure")) {
             return Ok(Effect::None);
         }
-        breaker::complained(conn.again(), i64::from(token.run), token.message, self.now_ms).await?;
-        if let Some(member_id) = to.member_id {
-            consent::revoke(conn.again(), member_id, &to.doc.topic, "complaint", &self.proof(token), self.now_ms)
-                .await?;
-        }
-        if let Some(addr_key) = to.addr_key {
-            let entry = self.entry(SCOPE_ALL, SuppressionReason::Complaint);
-            suppression::suppress(conn.again(), addr_key, &entry).await?;
-        }
-        Ok(Effect::Complained)
+        self.recorder().complaint(conn, token, to).await
     }
 
     async fn unsubscribe(&self, mut conn: Conn<'_>, token: &Token) -> Result<Option<Effect>, StoreError> {
@@ -211,41 +184,13 @@ impl Come<'_> {
     }
 
     /// Stops mail on the message's topic, as its page would.
-    async fn stop(&self, mut conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
-        if let Some(member_id) = to.member_id {
-            consent::revoke(conn.again(), member_id, &to.doc.topic, "mailto", &self.proof(token), self.now_ms).await?;
-        } else if let Some(addr_key) = to.addr_key {
-            let entry = self.entry(&to.doc.topic, SuppressionReason::Unsubscribe);
-            suppression::suppress(conn.again(), addr_key, &entry).await?;
-        }
-        touch::append(conn, &[self.touch(token)]).await?;
-        Ok(Effect::Unsubscribed)
+    async fn stop(&self, conn: Conn<'_>, token: &Token, to: &Addressee) -> Result<Effect, StoreError> {
+        self.recorder().stop(conn, token, to).await
     }
 
-    fn touch(&self, token: &Token) -> Touch {
-        Touch {
-            at_ms: self.now_ms,
-            run: token.run,
-            message: token.message,
-            kind: TouchKind::Unsubscribe,
-            class: TouchClass::Human,
-            slot: 0,
-            product: 0,
-            url: None,
-            method: "MAIL",
-            agent: String::new(),
-            ip: std::net::Ipv4Addr::UNSPECIFIED.into(),
-        }
-    }
-
-    fn entry(&self, scope: &str, reason: SuppressionReason) -> Suppression {
-        let source = self.source.to_owned();
-        Suppression { scope: scope.to_owned(), reason, source, at_ms: self.now_ms, expires_at_ms: None }
-    }
-
-    fn proof(&self, token: &Token) -> String {
+    fn recorder(&self) -> Recorder<'_> {
         let kind = self.read.feedback.as_deref().unwrap_or("mail");
-        format!("message {} of run {}, {kind} by {}", token.message, token.run, self.source)
+        Recorder { source: self.source, kind, way: "mailto", now_ms: self.now_ms }
     }
 }
 
@@ -258,11 +203,9 @@ async fn keep(
     source: &str,
     at_ms: i64,
 ) -> Result<(), StoreError> {
-    let hash = digest::digest(&digest::SHA256, raw);
-    let word: [u8; 8] = hash.as_ref()[..8].try_into().expect("eight bytes of a hash");
     let summary = serde_json::to_string(&taken.recipients).unwrap_or_default();
     let stray = stray::Stray {
-        digest: i64::from_be_bytes(word) & i64::MAX,
+        digest: digest63(raw),
         at_ms,
         source,
         kind: read.kind.as_str(),
@@ -271,4 +214,11 @@ async fn keep(
         raw,
     };
     stray::keep(conn, &stray).await
+}
+
+/// 63 bits of SHA-256.
+fn digest63(bytes: &[u8]) -> i64 {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    let word: [u8; 8] = hash.as_ref()[..8].try_into().expect("eight bytes of a hash");
+    i64::from_be_bytes(word) & i64::MAX
 }

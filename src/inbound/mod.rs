@@ -14,6 +14,7 @@ mod notice;
 mod split;
 mod step;
 pub mod tokens;
+pub mod webhook;
 mod words;
 
 pub use mime::{DEPTH_MAX, Head, MAIL_BYTES_MAX, PARTS_MAX};

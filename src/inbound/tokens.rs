@@ -31,6 +31,11 @@ pub fn find(raw: &[u8], recipients: &[String], keys: &Keyring) -> Tokens {
     }
 }
 
+/// The token of a message in what somebody tells about it.
+pub fn in_text(text: &str, keys: &Keyring) -> Option<Token> {
+    first(std::iter::once(text), Use::Verp, keys)
+}
+
 fn first<'t>(texts: impl Iterator<Item = &'t str>, usage: Use, keys: &Keyring) -> Option<Token> {
     let is_letter = |c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '2'..='7');
     let words = texts.flat_map(|text| text.split(move |c| !is_letter(c)));

@@ -67,6 +67,7 @@ pub mod tag;
 pub mod template;
 pub mod timeline;
 pub mod touch;
+pub mod webhook;
 
 pub use db::{CACHE_KIB, Conn, Db, Lane, OpenOptions, Reader, Room, Tx, mask_password};
 pub use error::StoreError;

@@ -7,6 +7,8 @@ use hyper::HeaderMap;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 
+use crate::base::form;
+
 /// Longest form, bytes.
 pub const FORM_BYTES_MAX: usize = 16 * 1024;
 /// Most fields of a form.
@@ -19,7 +21,7 @@ const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Why a form was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormError {
-    /// Longer than [`FORM_BYTES_MAX`].
+    /// Longer than its bound.
     TooLong,
     /// The connection broke or was too slow.
     Broken,
@@ -44,31 +46,30 @@ impl Form {
     /// [`FormError`]. A body known to be too long is refused before its first byte is read, then thrown away as it
     /// comes; nothing of it is kept.
     pub async fn read(headers: &HeaderMap, body: Incoming) -> Result<Form, FormError> {
-        if body.size_hint().lower() > FORM_BYTES_MAX as u64 {
-            tokio::spawn(throw_away(body));
-            return Err(FormError::TooLong);
-        }
-        let bytes =
-            tokio::time::timeout(Duration::from_secs(FORM_TIMEOUT_S), Limited::new(body, FORM_BYTES_MAX).collect());
-        let bytes = match bytes.await {
-            Ok(Ok(bytes)) => bytes.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(FormError::TooLong),
-            _ => return Err(FormError::Broken),
-        };
+        let bytes = bytes(body, FORM_BYTES_MAX).await?;
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         Ok(Form::parse(kind, &bytes))
     }
 
     fn parse(kind: &str, bytes: &[u8]) -> Form {
-        let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
-        match essence.trim().to_ascii_lowercase().as_str() {
-            "application/x-www-form-urlencoded" => {
-                let pairs = form_urlencoded::parse(bytes).take(FIELDS_MAX);
-                Form(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
-            }
-            "multipart/form-data" => Form(multipart(parameters, bytes)),
-            _ => Form::default(),
-        }
+        Form(form::fields(kind, bytes, FIELDS_MAX))
+    }
+}
+
+/// The bytes of a body of at most `bytes_max`.
+///
+/// # Errors
+/// As [`Form::read`].
+pub async fn bytes(body: Incoming, bytes_max: usize) -> Result<Bytes, FormError> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        tokio::spawn(throw_away(body));
+        return Err(FormError::TooLong);
+    }
+    let bytes = tokio::time::timeout(Duration::from_secs(FORM_TIMEOUT_S), Limited::new(body, bytes_max).collect());
+    match bytes.await {
+        Ok(Ok(bytes)) => Ok(bytes.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(FormError::TooLong),
+        _ => Err(FormError::Broken),
     }
 }
 
@@ -83,32 +84,6 @@ async fn throw_away(mut body: Incoming) {
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(FORM_TIMEOUT_S), drain).await;
-}
-
-/// The plain fields of a `multipart/form-data` body (RFC 7578); files are not fields.
-fn multipart(parameters: &str, bytes: &[u8]) -> Vec<(String, String)> {
-    let Some(boundary) = parameter(parameters, "boundary") else { return Vec::new() };
-    let text = String::from_utf8_lossy(bytes);
-    let fence = format!("--{boundary}");
-    let parts = text.split(fence.as_str()).skip(1).take_while(|part| !part.starts_with("--"));
-    parts.take(FIELDS_MAX).filter_map(field).collect()
-}
-
-fn field(part: &str) -> Option<(String, String)> {
-    let (head, value) = part.split_once("\r\n\r\n")?;
-    let disposition = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    let name = parameter(disposition, "name")?;
-    Some((name, value.strip_suffix("\r\n").unwrap_or(value).to_owned()))
-}
-
-fn parameter(text: &str, name: &str) -> Option<String> {
-    text.split(';').find_map(|piece| {
-        let (key, value) = piece.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use indicia::render::Sender;
 use indicia::store::{Db, Lane};
 use indicia::web::Pages;
 use indicia::web::client::TrustedProxies;
-use indicia::web::public::{self, Bounds, PublicState};
+use indicia::web::public::{self, Bounds, Hooks, PublicState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -142,6 +142,7 @@ impl Site {
             web_versions,
             proxies: TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect()),
             bounds,
+            hooks: Hooks::none(),
             shop: None,
         };
         let served = tokio::spawn(public::serve(listener, state, shutdown.clone()));

@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
     Admin, Breaker, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown,
-    Tokens, Tracking,
+    Tokens, Tracking, Webhook,
 };
 pub use tree::Place;
 
@@ -55,6 +55,7 @@ pub struct Config {
     pub disk: Disk,
     pub mailbox: Mailbox,
     pub inbound: Inbound,
+    pub webhooks: Vec<Webhook>,
     pub rules: Rules,
     pub recommend: Recommend,
     pub tracking: Tracking,
@@ -133,6 +134,7 @@ impl Config {
             disk: part(&mut root, "disk", Disk::read),
             mailbox: part(&mut root, "mailbox", Mailbox::read),
             inbound: part(&mut root, "inbound", Inbound::read),
+            webhooks: parts(&mut root, "webhook", Webhook::read),
             rules: part(&mut root, "rules", Rules::read),
             recommend: part(&mut root, "recommend", Recommend::read),
             tracking: part(&mut root, "tracking", Tracking::read),
@@ -140,6 +142,8 @@ impl Config {
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));
         distinct(&root, "route", config.routes.iter().map(|route| route.name.as_str()));
+        let hooks: Vec<String> = config.webhooks.iter().map(Webhook::path).collect();
+        distinct(&root, "webhook", hooks.iter().map(String::as_str));
         root.finish();
         config
     }

@@ -1,12 +1,13 @@
-//! The listener that faces the world: the links of sent mails and nothing else.
+//! The listener that faces the world: the links of sent mails, what mail providers tell, and nothing else.
 //!
-//! Everything here is asked for with a sealed token (see [`crate::base::token`]). `GET` and `HEAD` never change
+//! Every link is asked for with a sealed token (see [`crate::base::token`]); what a provider tells proves itself. `GET` and `HEAD` never change
 //! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
 //! that we put into the mail ourselves.
 
 mod preferences;
 mod touch;
 mod view;
+mod webhook;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::webhook::{Hook, Hooks};
 use super::client::TrustedProxies;
 use super::page::{Lang, Pages};
 pub use super::server::Bounds;
@@ -45,6 +47,8 @@ pub struct PublicState {
     pub web_versions: WebVersions,
     pub proxies: TrustedProxies,
     pub bounds: Bounds,
+    /// What mail providers may tell.
+    pub hooks: Hooks,
     /// Where the shop of a demonstration is: the sample mail's links to `/demo…` are sent on to it.
     pub shop: Option<String>,
 }
@@ -88,9 +92,10 @@ impl Answer for Site {
             ("p", "POST") => self.preferences_act(&asked, body).await,
             ("p", _) => self.preferences_page(&asked).await,
             ("v", "GET" | "HEAD") => self.web_version(&asked).await,
+            ("w", "POST") => self.webhook(&asked, body).await,
             ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
             ("other", "GET") if path.starts_with("/demo") => self.shop(&asked),
-            ("o" | "c" | "v", _) => self.method_not_allowed(&head.headers),
+            ("o" | "c" | "v" | "w", _) => self.method_not_allowed(&head.headers),
             _ => self.notice(lang(&asked), StatusCode::NOT_FOUND, "not_found"),
         };
         self.state.metrics.answered(page, answer.status().as_u16());
@@ -154,6 +159,7 @@ fn split(path: &str) -> (&'static str, &str) {
         "u" => "u",
         "p" => "p",
         "v" => "v",
+        "w" => "w",
         _ => "other",
     };
     (page, token)

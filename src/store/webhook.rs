@@ -1,0 +1,50 @@
+//! What providers told us already, and which of our mails an address got.
+
+use super::{Conn, Pair, StoreError};
+use crate::on;
+
+/// Expired rows that one delivery clears away.
+const CLEARED_MAX: i64 = 200;
+/// Runs that are looked through for mails to an address, the newest first.
+const RUNS_MAX: i64 = 500;
+
+/// A mail that went, or may have gone, to an address.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Mailed {
+    pub run_id: i64,
+    pub id: i64,
+    /// What the server said when it took the mail: providers tell their own id there.
+    pub remote_id: Option<String>,
+}
+
+/// Takes note of something a hook was told. `false`: it was told before.
+///
+/// # Crash
+/// Part of the caller's transaction: what was done about it and this note commit together.
+pub async fn see(conn: Conn<'_>, hook: &str, digest: i64, expires_at_ms: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "insert into webhook_seen (hook, digest, expires_at_ms) values ($1, $2, $3) on conflict (hook, digest) do nothing";
+    let rows = on!(conn, "take note of a delivery", c => sqlx::query(SQL)
+        .bind(hook).bind(digest).bind(expires_at_ms).execute(&mut *c).await.map(|r| r.rows_affected()))?;
+    Ok(rows == 1)
+}
+
+/// Clears away some notes that have expired. On PostgreSQL each daemon takes rows that no other has locked, which
+/// SQLite's one writer does not need.
+pub async fn clear(conn: Conn<'_>, now_ms: i64) -> Result<(), StoreError> {
+    const SQL: Pair = Pair {
+        sqlite: "delete from webhook_seen where (hook, digest) in
+                   (select hook, digest from webhook_seen where expires_at_ms < $1 limit $2)",
+        postgres: "delete from webhook_seen where (hook, digest) in
+                   (select hook, digest from webhook_seen where expires_at_ms < $1 limit $2 for update skip locked)",
+    };
+    let sql = conn.pick(&SQL);
+    on!(conn, "clear away old deliveries", c => sqlx::query(sql).bind(now_ms).bind(CLEARED_MAX).execute(&mut *c).await.map(|_| ()))
+}
+
+/// The mails to an address in the newest runs, the newest first: a look into the index of each run.
+pub async fn mailed(conn: Conn<'_>, addr_key: i64) -> Result<Vec<Mailed>, StoreError> {
+    const SQL: &str = "select m.run_id, m.id, m.remote_id
+         from (select id from run order by id desc limit $2) r join message m on m.run_id = r.id and m.addr_key = $1
+         where m.armed_at_ms is not null order by m.run_id desc";
+    on!(conn, "find the mails to an address", c => sqlx::query_as(SQL).bind(addr_key).bind(RUNS_MAX).fetch_all(&mut *c).await)
+}
