@@ -96,7 +96,8 @@ impl Bench {
 
     /// Rows per second of one campaign's freeze, from approved to sending.
     async fn freeze(&self, round: usize) -> f64 {
-        let terms = Terms { epoch: 1, ttl_marketing_ms: i64::MAX / 2, ttl_transactional_ms: i64::MAX / 2 };
+        let terms =
+            Terms { epoch: 1, ttl_marketing_ms: i64::MAX / 2, ttl_transactional_ms: i64::MAX / 2, sunset_ms: None };
         let mut doc: RunDoc = serde_json::from_str(DOC).expect("a document");
         doc.campaign = format!("bench{round}");
         let mut tx = self.db.begin(Lane::Bulk).await.expect("begin");

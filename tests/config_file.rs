@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 10] = [
     "sqlite_bytes_max",
     "public_url",
     "trusted_proxies",
@@ -17,6 +17,7 @@ const EXAMPLES: [&str; 9] = [
     "categories",
     "shaping",
     "maildir",
+    "sunset_after",
     INBOUND_LISTEN,
 ];
 

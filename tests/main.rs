@@ -66,3 +66,4 @@ mod two_daemons;
 mod web_version;
 mod webhooks;
 mod went_back;
+mod wishes;

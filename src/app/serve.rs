@@ -365,6 +365,7 @@ impl Base {
             epoch: self.epoch,
             ttl_marketing_ms: retry.ttl_ms,
             ttl_transactional_ms: retry.ttl_transactional_ms,
+            sunset_ms: self.config.consent.sunset_after_ms,
         };
         let (stop, every_ms) = (self.soft.clone(), self.config.recommend.build_every_ms);
         let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };

@@ -25,4 +25,30 @@ pub struct Member {
     /// Rises whenever consent, address or status change: an arm made under an older one is refused.
     pub mail_epoch: i64,
     pub attributes: BTreeMap<String, String>,
+    pub wishes: Wishes,
+}
+
+/// How a member wants to be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wishes {
+    /// Products by what the member did; else what sells best (PIPL Art. 24).
+    pub personalise: bool,
+    /// Mails carry a pixel, and its openings are written down.
+    pub track_opens: bool,
+    /// Links lead over us and are counted; else straight to where they lead.
+    pub track_clicks: bool,
+    /// No marketing mail before this.
+    pub paused_until_ms: Option<i64>,
+}
+
+impl Default for Wishes {
+    fn default() -> Wishes {
+        Wishes { personalise: true, track_opens: true, track_clicks: true, paused_until_ms: None }
+    }
+}
+
+impl Wishes {
+    pub fn is_paused(&self, now_ms: i64) -> bool {
+        self.paused_until_ms.is_some_and(|until| until > now_ms)
+    }
 }

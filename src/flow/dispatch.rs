@@ -327,6 +327,7 @@ impl<L: Library> Dispatch<L> {
             let why = match &member {
                 None => Some("erased"),
                 Some(member) if suppressed.contains_key(&member.addr_key) => Some("suppressed"),
+                Some(member) if marketing && member.wishes.is_paused(now_ms) => Some("paused"),
                 Some(_) if consenting.as_ref().is_some_and(|ids| !ids.contains(&id)) => Some("no_consent"),
                 Some(_) => None,
             };

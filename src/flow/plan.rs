@@ -27,6 +27,8 @@ pub struct Terms {
     pub epoch: i64,
     pub ttl_marketing_ms: i64,
     pub ttl_transactional_ms: i64,
+    /// Without a sign of life for so long a member gets no marketing mail; `None`: the age of silence does not count.
+    pub sunset_ms: Option<i64>,
 }
 
 /// Why a run could not be moved.
@@ -63,7 +65,7 @@ async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, 
         RunState::Approved if run.scheduled_for_ms <= now_ms => {
             Ok(shift(db, run, RunEvent::FreezeStarted, now_ms).await?)
         }
-        RunState::Freezing => freeze(db, world, run).await,
+        RunState::Freezing => freeze(db, world, terms, run).await,
         RunState::Sending => send_on(db, terms, run, now_ms).await,
         RunState::Pausing => {
             let mut reader = db.reader().await?;
@@ -174,7 +176,7 @@ async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanErr
 }
 
 /// Freezes the whole audience, chunk by chunk. Whoever dies in between, the next planner goes on at the cursor.
-async fn freeze(db: &Db, world: &World, run: &Run) -> Result<bool, PlanError> {
+async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, PlanError> {
     let segment_fault = |error: String| PlanError::Segment { campaign: run.campaign.clone(), error };
     let mut reader = db.reader().await?;
     let last_id = enqueue::last_member(reader.conn()).await?;
@@ -184,7 +186,7 @@ async fn freeze(db: &Db, world: &World, run: &Run) -> Result<bool, PlanError> {
     let audience = segment::compile(&reader.conn(), &resolved, now_ms, enqueue::FIRST);
     let wanted = if reader.conn().is_sqlite() { CHUNK_SQLITE } else { CHUNK_POSTGRES };
     drop(reader);
-    let chunk = enqueue::Freeze::new(run, now_ms, audience);
+    let chunk = enqueue::Freeze::new(run, now_ms, terms.sunset_ms, audience);
     let (mut cursor, mut size) = (run.freeze_cursor, CHUNK_IDS_FIRST);
     while cursor < last_id {
         let to = (cursor + size).min(last_id);

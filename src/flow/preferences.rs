@@ -5,8 +5,10 @@
 
 use crate::domain::campaign::MailClass;
 use crate::domain::consent::{ConsentEvent, ConsentState};
+use crate::domain::member::{Member, Wishes};
 use crate::domain::suppression::SuppressionReason;
 use crate::store::consent::{self, Change, Standing};
+use crate::store::member;
 use crate::store::suppression::{self, Suppression};
 use crate::store::touch::{self, Addressee, Touch};
 use crate::store::{Conn, Db, Lane, StoreError};
@@ -20,6 +22,22 @@ pub struct Reader {
     pub addressee: Addressee,
     /// Every topic the member was ever asked about, and this mail's.
     pub topics: Vec<Standing>,
+    /// How mails are to be; `None` of an erased member.
+    pub member: Option<Member>,
+}
+
+/// What a reader chose on the preference page.
+#[derive(Debug, Clone)]
+pub struct Choice<'c> {
+    /// The topics the page showed, and those of them that are wanted.
+    pub offered: Vec<&'c str>,
+    pub wanted: Vec<&'c str>,
+    /// The language and the switches, where the page showed them.
+    pub locale: Option<&'c str>,
+    pub wishes: Option<Wishes>,
+    /// The words the page showed, and in which language.
+    pub words: &'c str,
+    pub lang: &'c str,
 }
 
 impl Reader {
@@ -44,11 +62,10 @@ impl Reader {
 /// The reader of a mail, or `None` when the message is no more.
 pub async fn reader(mut conn: Conn<'_>, run: u32, message: i64) -> Result<Option<Reader>, StoreError> {
     let Some(addressee) = touch::addressee(conn.again(), run, message).await? else { return Ok(None) };
-    let topics = match addressee.member_id {
-        Some(member_id) => consent::of_member(conn, member_id).await?,
-        None => Vec::new(),
-    };
-    Ok(Some(Reader { addressee, topics }))
+    let Some(id) = addressee.member_id else { return Ok(Some(Reader { addressee, topics: Vec::new(), member: None })) };
+    let topics = consent::of_member(conn.again(), id).await?;
+    let member = member::profiles(conn, &[id]).await?.remove(&id);
+    Ok(Some(Reader { addressee, topics, member }))
 }
 
 /// Stops mails on this mail's topic, at once and however often it is asked. Of a member who was erased the address
@@ -91,12 +108,13 @@ pub async fn undo(db: &Db, touch: &Touch) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Records a reader's choice among the topics that were `offered`: those in `wanted` are granted, the others revoked.
-/// A topic the member was never asked about is left alone, whatever the form says.
+/// Records a reader's choice: of the topics that were offered the wanted ones are granted, the others revoked. A topic
+/// the member was never asked about is left alone, whatever the form says.
 ///
 /// # Crash
 /// Before the commit nothing has happened; after it everything has.
-pub async fn choose(db: &Db, touch: &Touch, offered: &[&str], wanted: &[&str]) -> Result<(), StoreError> {
+pub async fn choose(db: &Db, touch: &Touch, choice: &Choice<'_>) -> Result<(), StoreError> {
+    let (now_ms, offered, wanted) = (touch.at_ms, &choice.offered, &choice.wanted);
     let mut tx = db.begin(Lane::Event).await?;
     let Some(reader) = reader(tx.conn(), touch.run, touch.message).await? else { return Ok(()) };
     let Some(member_id) = reader.addressee.member_id else { return Ok(()) };
@@ -107,7 +125,16 @@ pub async fn choose(db: &Db, touch: &Touch, offered: &[&str], wanted: &[&str]) -
         (offered.contains(&topic) && was != wants).then_some(Change { member_id, topic, event })
     });
     let changes: Vec<Change<'_>> = changes.collect();
-    consent::record(tx.conn(), &changes, "preferences", &proof(touch), touch.at_ms).await?;
+    if !consent::record(tx.conn(), &changes, "preferences", &proof(touch), now_ms).await?.is_empty() {
+        let text = consent::text(tx.conn(), ("preferences", choice.lang), choice.words, now_ms).await?;
+        consent::read_words(tx.conn(), member_id, now_ms, text).await?;
+    }
+    if let (Some(wishes), Some(member)) = (&choice.wishes, &reader.member) {
+        let locale = choice.locale.unwrap_or(&member.locale);
+        if *wishes != member.wishes || locale != member.locale {
+            member::set_wishes(tx.conn(), member_id, locale, wishes, now_ms).await?;
+        }
+    }
     tx.commit().await
 }
 

@@ -9,10 +9,11 @@ use crate::store::{Conn, Pair, Rows, StoreError};
 use crate::{bulk, on};
 
 /// The first placeholder of the segment's own predicate: those before it are [`Freeze`]'s.
-pub const FIRST: usize = 11 + VARIANTS_MAX;
+pub const FIRST: usize = 12 + VARIANTS_MAX;
 
 // $1 run, $2 and $3 the range, $4 the topic or '', $5 now, $6 due, $7·lot + $8 draws the variant, $9·lot + $10 the
-// holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last.
+// holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last, $19 since when a member must
+// have given a sign of life, or 0.
 macro_rules! drawn {
     () => {
         "case when ($7 * m.lot + $8) % 2147483647 < $12 then 0 when ($7 * m.lot + $8) % 2147483647 < $13 then 1
@@ -26,6 +27,16 @@ macro_rules! consents {
     () => {
         "($4 = '' or exists (select 1 from consent c
            where c.member_id = m.id and c.topic = $4 and c.state = 'granted'))"
+    };
+}
+// Whoever is older than the bound and has neither ordered, nor done anything on the pages, nor opened or followed a mail
+// since: machines' touches are no sign of life.
+macro_rules! is_silent {
+    () => {
+        "(m.created_at_ms < $19 and coalesce(m.last_order_at_ms, 0) < $19
+          and not exists (select 1 from touch t where t.member_id = m.id and t.at_ms >= $19
+                          and t.class in ('human', 'proxy'))
+          and not exists (select 1 from event e where e.member_id = m.id and e.at_ms >= $19))"
     };
 }
 macro_rules! is_suppressed {
@@ -45,7 +56,9 @@ const COUNT: &str = concat!(
     consents!(),
     " then 'no_consent' when ",
     is_suppressed!(),
-    " then 'suppressed' else '' end as reason
+    " then 'suppressed' when ",
+    is_silent!(),
+    " then 'silent' else '' end as reason
            from member m where m.id > $2 and m.id <= $3 and {where}) q
      where $1 = $1 and $6 = $6 group by 1, 2, 3, 4"
 );
@@ -60,6 +73,8 @@ const INSERT: &str = concat!(
     consents!(),
     " and not ",
     is_suppressed!(),
+    " and not ",
+    is_silent!(),
     ") q
      where true order by q.id on conflict do nothing"
 );
@@ -82,8 +97,9 @@ pub struct Freeze {
 type Group = (i64, i64, String, i64, i64);
 
 impl Freeze {
-    /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects.
-    pub fn new(run: &Run, now_ms: i64, audience: Where) -> Freeze {
+    /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects. A
+    /// marketing mail is not for those who gave no sign of life for `sunset_ms`.
+    pub fn new(run: &Run, now_ms: i64, sunset_ms: Option<i64>, audience: Where) -> Freeze {
         let draws = run.doc.draws(run.seed);
         let topic = if run.doc.class == MailClass::Marketing { run.doc.topic.clone() } else { String::new() };
         let due_at_ms = run.scheduled_for_ms.max(now_ms);
@@ -99,6 +115,8 @@ impl Freeze {
         binds.extend([variant.a, variant.b, holdout.a, holdout.b, draws.holdout_below].map(Bind::Int));
         let bounds = draws.variant_below.iter().copied().chain(std::iter::repeat(i64::MAX));
         binds.extend(bounds.take(VARIANTS_MAX - 1).map(Bind::Int));
+        let sunset_ms = sunset_ms.filter(|_| run.doc.class == MailClass::Marketing);
+        binds.push(Bind::Int(sunset_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))));
         Freeze { run_id: run.id, audience, binds }
     }
 

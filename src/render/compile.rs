@@ -255,12 +255,6 @@ fn html_patches(html: &str, path: &str, slots: &mut Slots, warnings: &mut Vec<Fa
             warnings.push(Fault::at(path, html, href.at.start, "relative_link", what, "write the whole URL"));
         }
     }
-    // The link before the pixel is one that no reader sees: who follows it is a machine.
-    let pixel = format!(
-        "<a href=\"{}\" style=\"display:none\" tabindex=\"-1\" aria-hidden=\"true\"></a><img src=\"{}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0;width:1px;height:1px\">",
-        mark('H', 0),
-        mark('O', 0)
-    );
     let end = rfind_ignore_case(html, "</body").unwrap_or(html.len());
     if !html.contains("preheader") {
         let body = find_ignore_case(html, "<body").and_then(|at| html[at..].find('>').map(|close| at + close + 1));
@@ -268,8 +262,21 @@ fn html_patches(html: &str, path: &str, slots: &mut Slots, warnings: &mut Vec<Fa
         let body = body.unwrap_or(0);
         patches.push(Patch { at: body..body, with });
     }
-    patches.push(Patch { at: end..end, with: pixel });
+    patches.push(Patch { at: end..end, with: trap() + &pixel() });
     patches
+}
+
+/// A link that no reader sees, before the pixel: who follows it is a machine. As it stands before its mark is written.
+pub(super) fn trap() -> String {
+    format!("<a href=\"{}\" style=\"display:none\" tabindex=\"-1\" aria-hidden=\"true\"></a>", mark('H', 0))
+}
+
+/// The picture by which an opening is noticed, as it stands before its mark is written out.
+pub(super) fn pixel() -> String {
+    format!(
+        "<img src=\"{}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0;width:1px;height:1px\">",
+        mark('O', 0)
+    )
 }
 
 /// The host that the author wrote out before the first tag: personalised links may lead there.

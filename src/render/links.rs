@@ -38,6 +38,8 @@ pub struct Marks<'m> {
     pub sealed: &'m [String],
     /// Where personalised links may lead.
     pub hosts: &'m HashSet<String>,
+    /// The version's links, where the member wants to be led straight to where they lead.
+    pub straight: Option<&'m [Link]>,
     /// Whether the text around is HTML, and so what is between marks is escaped.
     pub html: bool,
 }
@@ -92,9 +94,12 @@ impl Marks<'_> {
     fn write_mark(&self, kind: u8, number: usize, slot: usize, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let token = Token::of(self.run, self.message);
         match kind {
-            b'L' => self.url("/c/", Use::Click, &Token { slot: number as u16, ..token }, out),
+            b'L' => match self.straight.and_then(|links| links.iter().find(|link| usize::from(link.slot) == number)) {
+                Some(link) => self.write_straight(&link.url, out),
+                None => self.url("/c/", Use::Click, &Token { slot: number as u16, ..token }, out),
+            },
             b'H' => self.url("/c/", Use::Click, &Token { slot: HIDDEN_SLOT, ..token }, out),
-            b'P' => out.extend_from_slice(self.products.get(number).map_or(&[], |link| link.as_bytes())),
+            b'P' => self.write_straight(self.products.get(number).map_or("", String::as_str), out),
             b'S' => match self.sealed.get(number) {
                 Some(url) => self.write_sealed(slot, url, out)?,
                 None => return Err(RenderError::Link { url: String::new(), why: "was not made by link()" }),
@@ -117,6 +122,15 @@ impl Marks<'_> {
         out.extend_from_slice(self.keyring.seal(usage, token).as_bytes());
     }
 
+    /// An address as it is, or as HTML has it; a tracked link reads the same in both.
+    fn write_straight(&self, url: &str, out: &mut Vec<u8>) {
+        match self.html {
+            // Writing to a vector cannot fail.
+            true => drop(tera::escape_html(url, out)),
+            false => out.extend_from_slice(url.as_bytes()),
+        }
+    }
+
     fn write_sealed(&self, slot: usize, url: &str, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let refuse = |why| Err(RenderError::Link { url: url.to_owned(), why });
         if url.len() > SEALED_URL_BYTES_MAX {
@@ -129,12 +143,21 @@ impl Marks<'_> {
             }
             Some(_) => {}
         }
+        if self.straight.is_some() {
+            self.write_straight(url, out);
+            return Ok(());
+        }
         let token = Token { slot: slot as u16, ..Token::of(self.run, self.message) };
         out.extend_from_slice(self.public_url.as_bytes());
         out.extend_from_slice(b"/c/");
         out.extend_from_slice(self.keyring.seal_link(&token, url).as_bytes());
         Ok(())
     }
+}
+
+/// Whether an address leads to the web, whatever the tables hold.
+pub fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 /// The link to the product that a mail shows as its `number`th.

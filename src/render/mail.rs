@@ -1,6 +1,7 @@
 //! One member's mail, and the page that shows it again.
 
 use jiff::Timestamp;
+use memchr::memmem;
 use tera::{ErrorKind, Value};
 
 use crate::base::token::{Keyring, Token};
@@ -10,13 +11,13 @@ use crate::domain::recommend::History;
 use crate::domain::shown::Shown;
 
 use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX};
-use super::compile::{Compiled, Ready};
+use super::compile::{Compiled, Ready, pixel, trap};
 use super::compose::{Letter, compose};
 use super::desk::{Desk, Press};
 use super::dkim::DkimError;
 use super::fault::Fault;
 use super::functions::{attributes_value, member_value};
-use super::links::{Marks, product_link};
+use super::links::{Marks, is_web, product_link};
 use super::stationery::Stationery;
 
 /// Who a mail is for, and what is known of them.
@@ -169,7 +170,10 @@ impl Job<'_> {
     fn lay_desk(&self, press: &Press, ready: &Ready) {
         let mut desk = press.desk.lock();
         desk.member.clone_from(self.recipient.member);
-        desk.history.clone_from(self.recipient.history);
+        match self.recipient.member.wishes.personalise {
+            true => desk.history.clone_from(self.recipient.history),
+            false => desk.history = History::default(),
+        }
         desk.catalog = Some(self.catalog.clone());
         desk.now_ms = self.now_ms;
         desk.lang = ready.lang;
@@ -237,11 +241,22 @@ impl Job<'_> {
             products: &desk.product_links,
             sealed: &desk.sealed,
             hosts: &self.compiled.hosts,
+            straight: (!self.recipient.member.wishes.track_clicks).then_some(self.compiled.links.as_slice()),
             html,
         };
         let out = if html { &mut press.html } else { &mut press.text };
         out.clear();
-        marks.write(&press.raw, out)?;
+        // What would watch a reader who does not want it is left out whole.
+        let wishes = &self.recipient.member.wishes;
+        let unwanted = [(!wishes.track_clicks).then(trap), (!wishes.track_opens).then(pixel)];
+        let mut rest = press.raw.as_slice();
+        for piece in unwanted.iter().flatten().filter(|_| html) {
+            if let Some(at) = memmem::find(rest, piece.as_bytes()) {
+                marks.write(&rest[..at], out)?;
+                rest = &rest[at + piece.len()..];
+            }
+        }
+        marks.write(rest, out)?;
         if out.len() > bytes_max {
             return Err(RenderError::TooLong { part, bytes_max });
         }
@@ -252,7 +267,12 @@ impl Job<'_> {
         let token = Token::of(self.stationery.run, self.recipient.message_id);
         for number in desk.product_links.len()..desk.products.len() {
             let product = desk.products[number];
-            let link = product_link(self.keyring, &self.stationery.public_url, token, number, product);
+            let page = self.catalog.get(i64::from(product)).map_or("", |product| product.url.as_str());
+            let straight = !self.recipient.member.wishes.track_clicks && is_web(page);
+            let link = match straight {
+                true => page.to_owned(),
+                false => product_link(self.keyring, &self.stationery.public_url, token, number, product),
+            };
             desk.product_links.push(link);
         }
     }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+
 use super::{Conn, Pair, Rows, StoreError, gathered, member};
 use crate::domain::consent::{ConsentEvent, ConsentState};
 use crate::{bulk, gather, on};
@@ -141,6 +144,37 @@ async fn write(mut conn: Conn<'_>, rows: &str, source: &str, proof: &str, now_ms
     on!(conn.again(), "write consents", c => sqlx::query(sql).bind(rows).bind(now_ms).execute(&mut *c).await.map(|_| ()))?;
     let sql = conn.pick(&LOG);
     on!(conn, "log consents", c => sqlx::query(sql).bind(rows).bind(now_ms).bind(source).bind(proof).execute(&mut *c).await.map(|_| ()))
+}
+
+/// The row of the words that a form showed in a language: the words as they were last, or a new version of them.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn text(mut conn: Conn<'_>, (form, lang): (&str, &str), body: &str, now_ms: i64) -> Result<i64, StoreError> {
+    const ADD: &str = "insert into consent_text (form, lang, version, sha, body, created_at_ms)
+         select $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5 from consent_text where form = $1 and lang = $2
+         on conflict do nothing";
+    const FIND: &str = "select id from consent_text where form = $1 and lang = $2 and sha = $3";
+    let sha = HEXLOWER.encode(digest::digest(&digest::SHA256, body.as_bytes()).as_ref());
+    let known: Option<i64> = on!(conn.again(), "find the words of a form", c =>
+        sqlx::query_scalar(FIND).bind(form).bind(lang).bind(&sha).fetch_optional(&mut *c).await)?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    on!(conn.again(), "keep the words of a form", c => sqlx::query(ADD)
+        .bind(form).bind(lang).bind(&sha).bind(body).bind(now_ms).execute(&mut *c).await.map(|_| ()))?;
+    on!(conn, "find the words of a form", c =>
+        sqlx::query_scalar(FIND).bind(form).bind(lang).bind(&sha).fetch_one(&mut *c).await)
+}
+
+/// Notes which words a member had read who changed consents at `at_ms`, in the transaction that logged the changes.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn read_words(conn: Conn<'_>, member_id: i64, at_ms: i64, text_id: i64) -> Result<(), StoreError> {
+    const SQL: &str = "update consent_log set text_id = $3 where member_id = $1 and at_ms = $2 and text_id is null";
+    on!(conn, "note which words were read", c => sqlx::query(SQL)
+        .bind(member_id).bind(at_ms).bind(text_id).execute(&mut *c).await.map(|_| ()))
 }
 
 fn known(state: &str) -> Result<ConsentState, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Conn, Pair, Rows, StoreError, gathered};
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::engagement::Decay;
-use crate::domain::member::Member;
+use crate::domain::member::{Member, Wishes};
 use crate::{bulk, gather, on};
 
 #[derive(serde::Deserialize)]
@@ -24,6 +24,10 @@ struct MemberRow {
     revenue_minor: i64,
     last_order_at_ms: Option<i64>,
     mail_epoch: i64,
+    personalise: i64,
+    track_opens: i64,
+    track_clicks: i64,
+    paused_until_ms: Option<i64>,
 }
 
 impl From<MemberRow> for Member {
@@ -44,6 +48,12 @@ impl From<MemberRow> for Member {
             last_order_at_ms: row.last_order_at_ms,
             mail_epoch: row.mail_epoch,
             attributes: Default::default(),
+            wishes: Wishes {
+                personalise: row.personalise != 0,
+                track_opens: row.track_opens != 0,
+                track_clicks: row.track_clicks != 0,
+                paused_until_ms: row.paused_until_ms,
+            },
         }
     }
 }
@@ -55,7 +65,7 @@ pub async fn profiles(mut conn: Conn<'_>, ids: &[i64]) -> Result<HashMap<i64, Me
         "$1",
         ")",
         "id, email, addr_key, external_id, first_name, last_name, locale, zone, market, points, orders, revenue_minor,
-         last_order_at_ms, mail_epoch" from "select m.* from row join member m on m.id = row.id where m.status = 'live'"
+         last_order_at_ms, mail_epoch, personalise, track_opens, track_clicks, paused_until_ms" from "select m.* from row join member m on m.id = row.id where m.status = 'live'"
     );
     const ATTRIBUTES: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
@@ -121,6 +131,18 @@ pub async fn raise_epoch(conn: Conn<'_>, ids: &[i64]) -> Result<(), StoreError> 
     let sql = conn.pick(&SQL);
     let rows = Rows::of(ids.iter().map(|id| (id,))).json();
     on!(conn, "raise mail epochs", c => sqlx::query(sql).bind(rows).execute(&mut *c).await.map(|_| ()))
+}
+
+/// Sets how a member wants to be written to, and in which language. A mail claimed under other wishes is not armed.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn set_wishes(conn: Conn<'_>, id: i64, locale: &str, wishes: &Wishes, now_ms: i64) -> Result<(), StoreError> {
+    const SQL: &str = "update member set locale = $2, personalise = $3, track_opens = $4, track_clicks = $5,
+           paused_until_ms = $6, updated_at_ms = $7, mail_epoch = mail_epoch + 1 where id = $1 and status = 'live'";
+    on!(conn, "set a member's wishes", c => sqlx::query(SQL).bind(id).bind(locale).bind(i64::from(wishes.personalise))
+        .bind(i64::from(wishes.track_opens)).bind(i64::from(wishes.track_clicks)).bind(wishes.paused_until_ms)
+        .bind(now_ms).execute(&mut *c).await.map(|_| ()))
 }
 
 /// A member to insert: the profile (its id and counters are ignored), the mail provider's row, and the lot drawn.

@@ -68,7 +68,10 @@ macro_rules! insert_touches {
                  insert into touch (at_ms, run_id, message_id, member_id, kind, class, slot, product_id, url, method, agent, ip)
                  select r.at_ms, r.run_id, r.message_id, m.member_id, r.kind, r.class, r.slot, r.product_id, r.url,
                    r.method, r.agent, r.ip
-                 from row r left join message m on m.id = r.message_id and m.run_id = r.run_id ",
+                 from row r left join message m on m.id = r.message_id and m.run_id = r.run_id
+                   left join member p on p.id = m.member_id
+                 where (r.kind <> 'open' or p.track_opens is null or p.track_opens = 1)
+                   and (r.kind <> 'click' or p.track_clicks is null or p.track_clicks = 1) ",
                 $tail
             )
         )
@@ -76,7 +79,7 @@ macro_rules! insert_touches {
 }
 
 /// Appends touches; a person's clicks also go to the outbox, from which learning takes them. A touch of a message
-/// that is no more keeps its evidence, without a member.
+/// that is no more keeps its evidence, without a member. What a member does not want counted is not written down.
 ///
 /// # Crash
 /// All or nothing: what commits with the caller's transaction is there, with its outbox rows.

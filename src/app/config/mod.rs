@@ -18,8 +18,8 @@ pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
-    Admin, Breaker, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules, Shutdown,
-    Tokens, Tracking, Webhook,
+    Admin, Breaker, Consent, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules,
+    Shutdown, Tokens, Tracking, Webhook,
 };
 pub use tree::Place;
 
@@ -59,6 +59,7 @@ pub struct Config {
     pub rules: Rules,
     pub recommend: Recommend,
     pub tracking: Tracking,
+    pub consent: Consent,
 }
 
 impl Config {
@@ -138,6 +139,7 @@ impl Config {
             rules: part(&mut root, "rules", Rules::read),
             recommend: part(&mut root, "recommend", Recommend::read),
             tracking: part(&mut root, "tracking", Tracking::read),
+            consent: part(&mut root, "consent", Consent::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));

@@ -389,6 +389,19 @@ impl Tracking {
     }
 }
 
+/// `[consent]`: what consent is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Who gave no sign of life for so long gets no marketing mail; `None`: silence does not count.
+    pub sunset_after_ms: Option<i64>,
+}
+
+impl Consent {
+    pub(super) fn read(s: &mut Section<'_>) -> Consent {
+        Consent { sunset_after_ms: s.duration_ms("sunset_after", 1) }
+    }
+}
+
 /// `[mailbox]`: the built-in one, which takes all mail while no route is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
