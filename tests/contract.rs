@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::campaign::{sections, write_providers};
 use crate::support::contract::Contract;
 use crate::support::daemon::{Daemon, Home};
+use crate::support::dns::Zone;
 use crate::support::sink::{At, Fault, Sink};
 use crate::support::site;
 
@@ -168,10 +169,11 @@ impl Story {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_keeps_its_promise() {
     let sink = Sink::start().await;
-    let home = Home::new(&sections(&sink));
+    let home = Home::new(&format!("{}[dns]\nservers = [\"{}\"]\n", sections(&sink), Zone::default().serve()));
     write_providers(&home);
     let story = Story { contract: Contract::read(), home };
     story.tell("check", 0, &["check"]);
+    story.tell("doctor", 1, &["doctor"]);
     story.imports();
     story.segments();
     story.templates();

@@ -294,7 +294,11 @@ async fn look_at_routes(config: &Config, table: Option<&ProviderTable>, reach: b
     }
 }
 
-/// Connects to a route as a courier would, up to and including AUTH.
+/// Connects to a route as a courier would, up to and including AUTH; what fails is added to `findings`.
+pub async fn greet_route(config: &Config, route: &Route, tls: &TlsConfigs, findings: &mut Vec<Finding>) {
+    greet(config, route, tls, true, &mut Part::of("routes", findings)).await;
+}
+
 async fn greet(config: &Config, route: &Route, tls: &TlsConfigs, reach: bool, part: &mut Part<'_>) {
     let mut wire = match routes::smtp_route(route, &config.smtp) {
         Ok(wire) => wire,

@@ -6,6 +6,8 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 mod dkim;
+mod dns;
+mod doctor;
 pub mod high_water;
 pub mod hooks;
 pub mod inbound;

@@ -14,6 +14,7 @@ pub mod money;
 pub mod order;
 pub mod people;
 pub mod provider;
+pub mod published;
 pub mod recommend;
 pub mod retry;
 pub mod segment;

@@ -13,15 +13,15 @@ pub fn fields_and_body(mail: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let (mut from, mut at) = (0, 0);
     while let Some(end) = memchr::memchr(b'\n', &mail[at..]).map(|found| at + found) {
         at = end + 1;
-        if mail.get(at).copied().is_some_and(is_blank) {
-            continue;
-        }
         let field = mail[from..end].strip_suffix(b"\r").unwrap_or(&mail[from..end]);
-        from = at;
         if field.is_empty() {
             return (fields, &mail[at..]);
         }
-        fields.push(field);
+        // A blank begins a fold, unless the line before it was the empty one.
+        if !mail.get(at).copied().is_some_and(is_blank) {
+            fields.push(field);
+            from = at;
+        }
     }
     (fields, &[])
 }

@@ -6,6 +6,8 @@ pub mod campaign;
 pub mod contract;
 pub mod daemon;
 pub mod db;
+pub mod dkim;
+pub mod dns;
 pub mod queue;
 pub mod segments;
 pub mod sink;

@@ -41,6 +41,6 @@ pub async fn run(command: Command, global: &Global) -> Result<Exit, Failure> {
     Ok(if faults == 0 { Exit::Done } else { Exit::Failed })
 }
 
-fn named(config: &Config) -> String {
+pub(super) fn named(config: &Config) -> String {
     config.file.as_ref().map_or_else(|| "embedded defaults".to_owned(), |file| file.display().to_string())
 }

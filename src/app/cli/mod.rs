@@ -24,6 +24,7 @@ pub mod bounce;
 pub mod campaign;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod import;
 pub mod member;
 pub mod message;
@@ -99,6 +100,7 @@ commands! {
     alone {
         Check => check,
         Demo => demo,
+        Doctor => doctor,
         Migrate => migrate,
         #[command(subcommand)]
         Recommend => recommend,

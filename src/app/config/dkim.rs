@@ -1,5 +1,6 @@
-//! The section about the keys that sign mail.
+//! The sections about the keys that sign mail, and about who is asked whether they are published.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -51,5 +52,27 @@ impl Dkim {
             not_before_ms: not_before.map_or(i64::MIN, Timestamp::as_millisecond),
             retire_ms: retire.map_or(i64::MAX, Timestamp::as_millisecond),
         }
+    }
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsServers {
+    /// Empty: this machine's.
+    pub servers: Vec<SocketAddr>,
+}
+
+impl DnsServers {
+    pub(super) fn read(s: &mut Section<'_>) -> DnsServers {
+        let mut servers = Vec::new();
+        for text in s.texts("servers").unwrap_or_default() {
+            match text.parse() {
+                Ok(server) => servers.push(server),
+                Err(_) => {
+                    s.fault("servers", &format!("holds {text:?}"), "write addresses with ports, as in \"127.0.0.1:53\"")
+                }
+            }
+        }
+        DnsServers { servers }
     }
 }

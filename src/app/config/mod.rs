@@ -13,7 +13,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
-pub use dkim::{Dkim, Signer};
+pub use dkim::{Dkim, DnsServers, Signer};
 pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
@@ -60,6 +60,7 @@ pub struct Config {
     pub recommend: Recommend,
     pub tracking: Tracking,
     pub consent: Consent,
+    pub dns: DnsServers,
 }
 
 impl Config {
@@ -140,6 +141,7 @@ impl Config {
             recommend: part(&mut root, "recommend", Recommend::read),
             tracking: part(&mut root, "tracking", Tracking::read),
             consent: part(&mut root, "consent", Consent::read),
+            dns: part(&mut root, "dns", DnsServers::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));
