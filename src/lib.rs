@@ -9,10 +9,12 @@
 //!
 //! ```text
 //!  intake ─► audience ─► plan ─► [queue] ─► dispatch ─► courier ─► SMTP route
-//!  members   segment     freeze  message    shaping     render, compose    │ reply
-//!  products  preview     variants           budget      arm ► deliver ► settle
-//!     ▲                                                                    │ the mail is opened, clicked
-//!     └──── segments see tags ◄── learn ◄── events ◄── track ◄── web ◄─────┘
+//!  members   segment     freeze  message    shaping     render, sign       │ reply
+//!  products  preview     variants    ▲      budget      arm ► deliver ► settle
+//!     ▲                              │ pause                               │ the mail is opened, clicked,
+//!     │                           breaker ◄───────────── bounce ◄──────────┤ returned, complained about
+//!     │                                                inbound, webhooks   │
+//!     └─ segments see tags ◄─ learn ◄─ classify ◄─ events ◄─ track ◄─ web ◄┘
 //! ```
 //!
 //! Each step is one file in [`flow`]. Steps never call each other: they hand over through a table, so that a process
