@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "sqlite_bytes_max",
     "public_url",
     "trusted_proxies",
@@ -18,6 +18,7 @@ const EXAMPLES: [&str; 10] = [
     "shaping",
     "maildir",
     "sunset_after",
+    "servers",
     INBOUND_LISTEN,
 ];
 
