@@ -29,7 +29,13 @@ async fn anna(test: &TestDb, world: &World) {
     let secret = setting::addr_secret(tx.conn(), world).await.unwrap();
     tx.commit().await.unwrap();
     let key = secret.key(&Email::parse("anna@example.com").unwrap());
-    let shown = Shown { template_version: 1, locale: "en".into(), balance: 1200, products: vec![(1, "i".into())] };
+    let shown = Shown {
+        template_version: 1,
+        locale: "en".into(),
+        balance: 1200,
+        products: vec![(1, "i".into())],
+        ..Shown::default()
+    };
     run(&test.db, &[
         "insert into provider (name) values ('other')",
         &format!("insert into member (email, addr_key, first_name, provider_id, lot, market, points, orders, created_at_ms, updated_at_ms)

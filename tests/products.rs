@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use indicia::domain::catalog::{Catalog, Offer, Product, Sold};
-use indicia::domain::member::Member;
+use indicia::domain::member::{Member, Wishes};
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::count::Counter;
 use indicia::domain::recommend::log::Deed;
 use indicia::domain::recommend::{
-    Act, BOUGHT_LATELY_MS, History, Pick, Reason, Request, Strategy, TagScore, Why, pick,
+    Act, BOUGHT_LATELY_MS, History, Occasion, Pick, Reason, Request, Strategy, TagScore, Why, pick,
 };
 use indicia::store::{catalog, history};
 use rand::rngs::StdRng;
@@ -25,6 +25,7 @@ fn members() -> i64 {
 }
 /// Some categories of which the owner of one is not offered another for years, some that are bought again and again.
 const CARES: &str = "[[category]]\nnames = ['c1', 'c2']\nservice_years = 10\n[[category]]\nnames = ['c3', 'c4', 'c9']\nrepeatable = true\n";
+const MAIL: Occasion = Occasion { run: 1, message: 1, now_ms: NOW_MS };
 const NOW_MS: i64 = 1_790_000_000_000;
 const MARKETS: [&str; 3] = ["", "de", "ru"];
 const BRANDS: [&str; 4] = ["Aurelia", "Nordlys", "Kibo", "Taiga"];
@@ -49,6 +50,10 @@ fn shop(n: i64, rng: &mut StdRng) -> Catalog {
             name: format!("Model {id}"),
             category: category(id % 24),
             brand: (*BRANDS.choose(rng).unwrap()).into(),
+            // Every third belongs to a suite, every fifth has a successor, a few are pinned.
+            suite: if id % 3 == 0 { format!("suite {}", id % 20) } else { String::new() },
+            successor: if id % 5 == 0 { format!("S{}", id + 7) } else { String::new() },
+            pinned: if id % 90 == 0 { 1000 - id } else { 0 },
             created_at_ms: NOW_MS - rng.random_range(0..900) * DAY_MS,
             offers: markets.into_iter().map(|market| offer(rng, market)).collect(),
             ..Product::default()
@@ -103,7 +108,12 @@ fn member(id: i64, n: i64, rng: &mut StdRng) -> (Member, History) {
         .collect();
     tags.sort_by(|a, b| b.score.total_cmp(&a.score));
     let market = ["", "de", "ru", "kz"].choose(rng).unwrap();
-    (Member { id, market: (*market).into(), ..Member::default() }, History { viewed, bought, tags })
+    let ignored =
+        (0..rng.random_range(0..12)).map(|n| (rng.random_range(0..50) * 12 + n, rng.random_range(1..4))).collect();
+    let points = if rng.random_bool(0.5) { 0 } else { rng.random_range(0..80_000) };
+    let wishes = Wishes { personalise: !rng.random_bool(0.1), ..Wishes::default() };
+    let member = Member { id, market: (*market).into(), points, wishes, ..Member::default() };
+    (member, History { viewed, bought, tags, ignored })
 }
 
 /// Whether a rule without exceptions lets this member see this product.
@@ -132,10 +142,27 @@ fn check(catalog: &Catalog, member: &Member, history: &History, request: &Reques
             Why::Category => {
                 pick.reason.on.as_deref().is_some_and(|on| product.category.split('/').any(|part| part == on))
             }
-            Why::New => request.strategy == Strategy::New,
-            Why::Pinned => request.pinned.contains(&product.sku),
+            Why::New => [Strategy::New, Strategy::Successor].contains(&request.strategy),
+            Why::Suite => {
+                let of = |act: &Act| catalog.get(act.product).is_some_and(|known| known.suite == product.suite);
+                !product.suite.is_empty() && history.bought.iter().chain(&history.viewed).any(of)
+            }
+            Why::Successor => {
+                let comes_after = |act: &Act| {
+                    let next = |known: &&Product| catalog.by_sku(&known.successor);
+                    std::iter::successors(catalog.get(act.product), next).skip(1).any(|next| next.id == product.id)
+                };
+                history.bought.iter().chain(&history.viewed).any(comes_after)
+            }
+            Why::Points => {
+                product.offer(&member.market).unwrap().price_minor as f64 <= member.points as f64 * request.point_value
+            }
+            Why::Explore => request.strategy == Strategy::ForYou && Some(pick) == picks.last(),
+            Why::Pinned => request.pinned.contains(&product.sku) || (request.pinned.is_empty() && product.pinned > 0),
             Why::Popular => true,
         };
+        let blind = [Why::Popular, Why::Category, Why::New, Why::Pinned].contains(&pick.reason.why);
+        assert!(blind || member.wishes.personalise, "{} wants nothing personal: {pick:?}", told());
         assert!(rests, "the reason of {pick:?} is not true: {}", told());
         assert_eq!(Reason::from_code(&pick.reason.code(product), product).as_ref(), Some(&pick.reason));
     }
@@ -155,10 +182,11 @@ fn no_rule_is_broken_over_thousands_of_members() {
                 n: rng.random_range(1..=6),
                 category: rng.random_bool(0.3).then(|| category(rng.random_range(0..25))),
                 exclude: if rng.random_bool(0.2) { vec!["bath".into(), "S12".into()] } else { Vec::new() },
-                pinned: (0..3).map(|_| format!("S{}", rng.random_range(1..700))).collect(),
+                pinned: (0..rng.random_range(0..2) * 3).map(|_| format!("S{}", rng.random_range(1..700))).collect(),
+                point_value: 1.0,
             };
             let before = taken.clone();
-            let picks = pick(&catalog, &member, &history, &request, &mut taken, NOW_MS);
+            let picks = pick(&catalog, &member, &history, &request, &mut taken, MAIL);
             check(&catalog, &member, &history, &request, &picks);
             for pick in &picks {
                 assert!(!before.contains(&pick.product), "shown twice in one mail");
@@ -182,7 +210,8 @@ fn for_you_minds_categories_bought_from_lately_and_keeps_variety() {
     let request = Request { n: 6, ..Request::default() };
     for id in 1..=3000 {
         let (member, history) = member(id, 600, &mut rng);
-        let picks = pick(&catalog, &member, &history, &request, &mut Vec::new(), NOW_MS);
+        let member = Member { wishes: Wishes::default(), ..member };
+        let picks = pick(&catalog, &member, &history, &request, &mut Vec::new(), MAIL);
         assert_eq!(picks.len(), 6, "24 categories have six products for anybody");
         let mut many: HashMap<&str, usize> = HashMap::new();
         for pick in &picks {
@@ -201,7 +230,7 @@ fn for_you_minds_categories_bought_from_lately_and_keeps_variety() {
             );
         }
         assert!(many.values().all(|n| *n <= 2), "{many:?}");
-        assert_eq!(picks, pick(&catalog, &member, &history, &request, &mut Vec::new(), NOW_MS), "always the same");
+        assert_eq!(picks, pick(&catalog, &member, &history, &request, &mut Vec::new(), MAIL), "always the same");
     }
 }
 
@@ -219,10 +248,10 @@ fn a_small_shop_gives_way_before_it_shows_nothing() {
     let member = Member { id: 1, ..Member::default() };
     let bought = History { bought: vec![Act { product: 1, at_ms: NOW_MS - DAY_MS, times: 1 }], ..History::default() };
     let request = Request { n: 3, category: Some("teapot".into()), ..Request::default() };
-    let picks = pick(&catalog, &member, &bought, &request, &mut vec![4], NOW_MS);
+    let picks = pick(&catalog, &member, &bought, &request, &mut vec![4], MAIL);
     let ids: Vec<i64> = picks.iter().map(|pick| pick.product).collect();
     assert!(ids.iter().all(|id| [2, 3].contains(id)) && ids.len() == 2, "not the bought, not the taken: {ids:?}");
-    let none = pick(&Catalog::default(), &member, &bought, &request, &mut Vec::new(), NOW_MS);
+    let none = pick(&Catalog::default(), &member, &bought, &request, &mut Vec::new(), MAIL);
     assert_eq!(none, []);
 }
 
@@ -237,11 +266,74 @@ fn what_a_member_does_comes_first() {
         tags: vec![TagScore { key: "interest:c7".into(), score: 6.0 }],
         ..History::default()
     };
-    let picks = pick(&catalog, &member, &history, &Request::default(), &mut Vec::new(), NOW_MS);
+    let picks = pick(&catalog, &member, &history, &Request::default(), &mut Vec::new(), MAIL);
     let why: Vec<Why> = picks.iter().map(|pick| pick.reason.why).collect();
     assert_eq!((picks[0].product, why[0]), (sold("c5"), Why::Viewed));
     assert_eq!(&why[1..], [Why::Interest, Why::Interest]);
     assert_eq!(picks[1].reason.tag().as_deref(), Some("interest:c7"));
+}
+
+#[test]
+fn what_was_ignored_steps_back_and_one_block_in_ten_explores() {
+    let mut rng = StdRng::seed_from_u64(5);
+    let catalog = shop(600, &mut rng);
+    let explored = |member: &Member, mail: Occasion| {
+        let request = Request { n: 6, ..Request::default() };
+        let picks = pick(&catalog, member, &History::default(), &request, &mut Vec::new(), mail);
+        assert_eq!(picks, pick(&catalog, member, &History::default(), &request, &mut Vec::new(), mail));
+        picks.into_iter().find(|pick| pick.reason.why == Why::Explore)
+    };
+    let member = Member { id: 7, ..Member::default() };
+    let found: Vec<i64> = (1..=4000)
+        .filter_map(|message| explored(&member, Occasion { message, ..MAIL }))
+        .map(|pick| pick.product)
+        .collect();
+    assert!((320..480).contains(&found.len()), "{} of 4000 blocks explored", found.len());
+    let many: std::collections::HashSet<i64> = found.iter().copied().collect();
+    assert!(many.len() > 150, "only {} different products were tried", many.len());
+
+    let request = Request { strategy: Strategy::Popular, n: 6, ..Request::default() };
+    let of = |history: &History| {
+        let picks = pick(&catalog, &member, history, &request, &mut Vec::new(), MAIL);
+        picks.iter().map(|pick| pick.product).collect::<Vec<i64>>()
+    };
+    let first = of(&History::default());
+    let history = History { ignored: vec![(first[0], 1), (first[1], 3)], ..History::default() };
+    let next = of(&history);
+    assert_eq!(next[..4], first[2..], "{next:?}");
+    assert!(
+        next[4..].contains(&first[0]) && !next.contains(&first[1]),
+        "once steps back by some places, thrice by more"
+    );
+}
+
+both_dbs! {
+    async fn what_was_shown_and_not_clicked_is_remembered_for_three_mails(test) {
+        sql::run(&test.db, &["insert into provider (name) values ('other')"]).await;
+        let run = |id: i64| {
+            [
+                format!("insert into run (campaign_id, scheduled_for_ms, state, seed, doc, created_at_ms)
+                         values (1, {id}, 'sending', 0, '{{}}', 0)"),
+                format!("insert into message (run_id, origin, member_id, provider_id, state, armed_at_ms, sent_at_ms)
+                         values ({id}, 5, 5, 1, 'sent', {at}, {at})", at = NOW_MS - (10 - id) * DAY_MS),
+                format!("insert into shown (run_id, message_id, body) values ({id}, {id},
+                         '{{\"v\":1,\"l\":\"en\",\"b\":0,\"p\":[[1,\"p\"],[2,\"p\"],[{},\"p\"]]}}')", id + 10),
+            ]
+        };
+        let rows: Vec<String> = (1..=5).flat_map(run).collect();
+        sql::run(&test.db, &rows.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        sql::run(&test.db, &[
+            // The last one is being tried again: what it showed is no reason to show something else.
+            "update message set state = 'queued', due_at_ms = 0, sent_at_ms = null where run_id = 5",
+            &format!("insert into touch (at_ms, run_id, message_id, member_id, kind, class, product_id, method, agent, ip)
+                      values ({}, 3, 3, 5, 'click', 'human', 2, 'GET', '', '')", NOW_MS - 7 * DAY_MS + 1),
+        ]).await;
+        let known = history::load(test.db.reader().await.unwrap().conn(), &[5, 6], NOW_MS).await.unwrap();
+        let mut ignored = known[&5].ignored.clone();
+        ignored.sort_unstable();
+        assert_eq!(ignored, [(1, 3), (2, 1), (12, 1), (13, 1), (14, 1)], "the click forgives what was before it");
+        assert!(!known.contains_key(&6));
+    }
 }
 
 both_dbs! {

@@ -6,7 +6,7 @@ use indicia::base::World;
 use indicia::domain::member::Member;
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::tables::Tables;
-use indicia::domain::recommend::{Request, Why, pick};
+use indicia::domain::recommend::{Occasion, Request, Why, pick};
 use indicia::flow::relate::{self, RelateError};
 use indicia::store::{Db, catalog, history, recommend};
 
@@ -15,6 +15,7 @@ use crate::support::daemon::Home;
 use crate::support::sql;
 
 const DAY_MS: i64 = 86_400_000;
+const MAIL: Occasion = Occasion { run: 1, message: 1, now_ms: NOW_MS };
 const NOW_MS: i64 = 1_790_000_000_000;
 
 /// Members 1, 41, 81 … buy an oven (product 1), and three of four of them a hood (2) a month later; others buy pans.
@@ -86,7 +87,7 @@ both_dbs! {
         // Member 41 bought the oven 130 days ago, and no hood.
         let known = history::load(reader.conn(), &[41], NOW_MS).await.unwrap();
         let member = Member { id: 41, ..Member::default() };
-        let picks = pick(&loaded, &member, &known[&41], &Request { n: 3, ..Request::default() }, &mut Vec::new(), NOW_MS);
+        let picks = pick(&loaded, &member, &known[&41], &Request { n: 3, ..Request::default() }, &mut Vec::new(), MAIL);
         let hood = picks.iter().find(|pick| pick.product == 2).unwrap_or_else(|| panic!("no hood: {picks:?}"));
         assert_eq!((hood.reason.why, hood.reason.on.as_deref()), (Why::Bought, Some("oven")));
     }

@@ -49,6 +49,14 @@ both_dbs! {
             touch(3, "open", "prefetch", 0, "null"), touch(1, "click", "human", 1, "null"), touch(1, "click", "human", 1, "null"),
             touch(2, "click", "human", 2, "1"), touch(3, "click", "scanner", 1, "null"), touch(2, "unsubscribe", "scanner", 0, "null"),
         ]).await;
+        execute(&test.db, [
+            "insert into shown (run_id, message_id, body) select run_id, id,
+               '{\"v\":1,\"l\":\"en\",\"b\":0,\"p\":[[1,\"p\"],[1,\"x\"]],\"k\":[[\"for_you\",1],[\"pinned\",1]]}' from message where run_id = 1 and state = 'sent'".to_owned(),
+            touch(1, "click", "human", 0x8001, "1"), touch(1, "click", "human", 0x8001, "1"), touch(2, "click", "scanner", 0x8000, "1"),
+            "insert into orders (order_id, member_id, ordered_at_ms, status, currency, revenue_minor, updated_at_ms)
+               values ('o1', 1, 20, 'completed', 'EUR', 1, 0)".to_owned(),
+            "insert into order_line (orders_id, product_id, quantity, price_minor) values (1, 1, 1, 1)".to_owned(),
+        ]).await;
         let mut reader = test.db.reader().await.unwrap();
         let run = run::by_campaign(reader.conn(), "sale-2026").await.unwrap().expect("the run");
         let report = report::report(reader.conn(), &run).await.unwrap();
@@ -64,14 +72,16 @@ both_dbs! {
         assert_eq!(json["in_doubt"][0]["email"], "two@example.com");
         assert_eq!(json["in_doubt"].as_array().unwrap().len(), 1);
         assert_eq!(json["opens"], serde_json::json!({ "human": 1, "proxy": 1, "prefetch": 1, "scanner": 0 }));
-        assert_eq!(json["clicks"], serde_json::json!({ "human": 2, "proxy": 0, "prefetch": 0, "scanner": 1 }));
-        assert_eq!((&json["opens_total"], &json["clicks_total"], &json["unsubscribed"]), (&4.into(), &4.into(), &1.into()));
+        assert_eq!(json["clicks"], serde_json::json!({ "human": 2, "proxy": 0, "prefetch": 0, "scanner": 2 }));
+        assert_eq!((&json["opens_total"], &json["clicks_total"], &json["unsubscribed"]), (&4.into(), &7.into(), &1.into()));
         assert_eq!((report.rates.delivered, report.rates.clicked, report.rates.bounced), (4, Some(0.5), Some(0.2)));
         assert_eq!(json["variants"][0]["name"], "a");
         assert_eq!(json["variants"][0]["clicked"], 2);
         assert_eq!(json["templates"], serde_json::json!([{ "template": "sale", "version": 1, "n": 4 }]));
         assert_eq!((report.links[0].label.as_str(), report.links[0].people), ("sale", 1));
-        assert_eq!((report.products[0].sku.as_str(), report.products[0].people), ("A", 1));
+        assert_eq!((report.products[0].sku.as_str(), report.products[0].people), ("A", 2));
+        let told: Vec<_> = report.blocks.iter().map(|b| (b.strategy.as_str(), b.slot, b.shown, b.clicked, b.bought)).collect();
+        assert_eq!(told, [("for_you", 1, 4, 0, 0), ("pinned", 1, 4, 1, 1)]);
         assert_eq!((report.refusals[0].code, report.refusals[0].n), (Some(550), 1));
     }
 }

@@ -30,6 +30,12 @@ pub struct Product {
     pub url: String,
     pub image_url: String,
     pub created_at_ms: i64,
+    /// Products that belong together bear one name; empty: none.
+    pub suite: String,
+    /// The article number of the model that came after this one; empty: none yet.
+    pub successor: String,
+    /// The place among the products that `pinned` blocks show, from 1; 0: not among them.
+    pub pinned: i64,
     /// Offers by market; the market `""` serves every market that has no offer of its own.
     pub offers: Vec<Offer>,
 }
@@ -115,6 +121,9 @@ pub(super) struct Shelf {
     pub popular: Vec<Index>,
     pub newest: Vec<Index>,
     pub brands: HashMap<String, Vec<Index>>,
+    pub suites: HashMap<String, Vec<Index>>,
+    /// In their order.
+    pub pinned: Vec<Index>,
     nodes: HashMap<Node, Rack>,
     /// The price band of each product within its own category, or [`NOT_SOLD`].
     bands: Vec<u8>,
@@ -264,9 +273,14 @@ impl Inner {
         popular.sort_by(|a, b| popularity[*b as usize].total_cmp(&popularity[*a as usize]).then_with(|| newer(a, b)));
         let mut shelf = Shelf { bands: self.bands(products, market, &popular), ..Shelf::default() };
         for index in &popular {
-            let brand = &products[*index as usize].brand;
-            if !brand.is_empty() {
-                shelf.brands.entry(brand.clone()).or_default().push(*index);
+            let Product { brand, suite, pinned, .. } = &products[*index as usize];
+            for (name, lists) in [(brand, &mut shelf.brands), (suite, &mut shelf.suites)] {
+                if !name.is_empty() {
+                    lists.entry(name.clone()).or_default().push(*index);
+                }
+            }
+            if *pinned > 0 {
+                shelf.pinned.push(*index);
             }
             for node in self.up_from(self.node_of[*index as usize]) {
                 let rack = shelf.nodes.entry(node).or_default();
@@ -274,6 +288,7 @@ impl Inner {
                 rack.bands[shelf.bands[*index as usize] as usize].push(*index);
             }
         }
+        shelf.pinned.sort_by_key(|index| products[*index as usize].pinned);
         for index in &newest {
             for node in self.up_from(self.node_of[*index as usize]) {
                 shelf.nodes.entry(node).or_default().newest.push(*index);

@@ -1,5 +1,7 @@
 //! What an armed mail showed: the small record from which its web version and the member's timeline render again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One mail's record. As JSON at most about 200 bytes with six products.
@@ -18,12 +20,80 @@ pub struct Shown {
     /// ([`Reason::code`](crate::domain::recommend::Reason::code)).
     #[serde(rename = "p", default)]
     pub products: Vec<(i64, String)>,
+    /// The blocks they stood in, in order: the strategy and how many products it gave.
+    #[serde(rename = "k", default)]
+    pub blocks: Vec<(String, usize)>,
 }
 
 impl Shown {
+    /// The strategy that gave the product at a place, and the product's place in its block, from 1; `None` for records
+    /// older than this.
+    pub fn slot(&self, place: usize) -> Option<(&str, usize)> {
+        let mut before = 0;
+        for (strategy, n) in &self.blocks {
+            if place < before + n {
+                return Some((strategy, place - before + 1));
+            }
+            before += n;
+        }
+        None
+    }
+
     /// The record as it is kept.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and strings are JSON")
+    }
+}
+
+/// How one place of a strategy's blocks did in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SlotCount {
+    pub strategy: String,
+    /// The place in the block, from 1.
+    pub slot: usize,
+    /// Mails that showed a product there.
+    pub shown: i64,
+    /// Of them those whose reader clicked it.
+    pub clicked: i64,
+    /// Of those, readers who then bought it.
+    pub bought: i64,
+}
+
+/// Counts by strategy and place.
+#[derive(Debug, Default)]
+pub struct SlotTally(BTreeMap<String, Vec<[i64; 3]>>);
+
+impl SlotTally {
+    /// Counts one mail; `clicks` are the places of products that its reader clicked, and whether they were bought then.
+    pub fn add(&mut self, shown: &Shown, clicks: &[(usize, bool)]) {
+        for place in 0..shown.products.len() {
+            let Some((strategy, slot)) = shown.slot(place) else { continue };
+            if !self.0.contains_key(strategy) {
+                self.0.insert(strategy.to_owned(), Vec::new());
+            }
+            let Some(slots) = self.0.get_mut(strategy) else { continue };
+            slots.resize(slots.len().max(slot), [0; 3]);
+            let click = clicks.iter().find(|(clicked, _)| *clicked == place);
+            let counts = &mut slots[slot - 1];
+            counts[0] += 1;
+            counts[1] += i64::from(click.is_some());
+            counts[2] += i64::from(click.is_some_and(|(_, bought)| *bought));
+        }
+    }
+
+    /// The counts, by strategy and place.
+    pub fn counts(self) -> Vec<SlotCount> {
+        let of = |(strategy, slots): (String, Vec<[i64; 3]>)| {
+            let count = move |(at, [shown, clicked, bought]): (usize, [i64; 3])| SlotCount {
+                strategy: strategy.clone(),
+                slot: at + 1,
+                shown,
+                clicked,
+                bought,
+            };
+            slots.into_iter().enumerate().map(count)
+        };
+        self.0.into_iter().flat_map(of).collect()
     }
 }
 
@@ -34,7 +104,13 @@ mod tests {
     #[test]
     fn six_products_fit_in_200_bytes_and_come_back() {
         let products = (0..6).map(|n| (u32::MAX as i64 - n, "i".to_owned())).collect();
-        let shown = Shown { template_version: 12_345, locale: "zh-Hans-CN".into(), balance: 1_234_567, products };
+        let shown = Shown {
+            template_version: 12_345,
+            locale: "zh-Hans-CN".into(),
+            balance: 1_234_567,
+            products,
+            blocks: vec![("for_you".into(), 6)],
+        };
         let json = shown.to_json();
         assert!(json.len() <= 200, "{} bytes: {json}", json.len());
         assert_eq!(serde_json::from_str::<Shown>(&json).unwrap(), shown);

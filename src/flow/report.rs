@@ -1,13 +1,15 @@
 //! What became of a campaign: who got it, who did not and why, and what people did with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use crate::domain::campaign::{RunDoc, Variant};
 use crate::domain::message::{MessageState, RunState};
+use crate::domain::shown::{Shown, SlotCount, SlotTally};
 use crate::domain::touch::{CLASS_VERSION, TouchClass, TouchKind};
 use crate::queue::count::{self, Count};
+use crate::render::PRODUCT_SLOT;
 use crate::store::report::{self, Doubt, LinkClicks, ProductClicks, Refusal, VersionUse};
 use crate::store::run::{self, Run};
 use crate::store::{Conn, StoreError};
@@ -15,6 +17,10 @@ use crate::store::{Conn, StoreError};
 /// Most doubts, links, products and refusals a report lists.
 const DOUBTS_MAX: i64 = 10_000;
 const LINES_MAX: i64 = 20;
+/// Mails whose records are read at once.
+const RECORDS: i64 = 5_000;
+/// How long after a click a purchase is its own, milliseconds (5 days).
+const BOUGHT_WITHIN_MS: i64 = 5 * 86_400_000;
 
 /// Messages by who touched them: each message once per class.
 pub type ByClass = BTreeMap<TouchClass, i64>;
@@ -62,6 +68,8 @@ pub struct Report {
     pub templates: Vec<VersionUse>,
     pub links: Vec<LinkClicks>,
     pub products: Vec<ProductClicks>,
+    /// Product blocks by strategy and place: mails that showed a product there, clicks, purchases within 5 days.
+    pub blocks: Vec<SlotCount>,
     /// What servers said when they did not take a mail at once.
     pub refusals: Vec<Refusal>,
     /// Version of the rules that told people from machines.
@@ -128,10 +136,32 @@ pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError>
         templates: report::versions(conn.again(), id).await?,
         links: report::links(conn.again(), id, LINES_MAX).await?,
         products: report::products(conn.again(), id, LINES_MAX).await?,
+        blocks: blocks(conn.again(), id).await?,
         refusals: report::refusals(conn, id, LINES_MAX).await?,
         class_version: CLASS_VERSION,
         progress,
     })
+}
+
+/// How the product blocks of a run did.
+async fn blocks(mut conn: Conn<'_>, run: i64) -> Result<Vec<SlotCount>, StoreError> {
+    let mut clicks: HashMap<i64, Vec<(usize, bool)>> = HashMap::new();
+    for (message, slot, bought) in report::product_clicks(conn.again(), run, BOUGHT_WITHIN_MS).await? {
+        if let Ok(place) = usize::try_from(slot - i64::from(PRODUCT_SLOT)) {
+            clicks.entry(message).or_default().push((place, bought == 1));
+        }
+    }
+    let (mut tally, mut after) = (SlotTally::default(), 0);
+    loop {
+        let records = report::shown(conn.again(), run, after, RECORDS).await?;
+        let Some((last, _)) = records.last() else { return Ok(tally.counts()) };
+        after = *last;
+        for (message, body) in &records {
+            // A record that cannot be read counts nowhere.
+            let shown: Shown = serde_json::from_str(body).unwrap_or_default();
+            tally.add(&shown, clicks.get(message).map_or(&[], Vec::as_slice));
+        }
+    }
 }
 
 fn stand(run: &Run, counts: &[Count], excluded: Vec<(String, i64)>) -> Progress {

@@ -11,7 +11,7 @@ use tera::{Context, Tera, Value};
 
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
-use crate::domain::recommend::{History, Request};
+use crate::domain::recommend::{History, Occasion, Request};
 
 use super::numbers::Lang;
 use super::{filters, functions};
@@ -22,7 +22,8 @@ pub struct Desk {
     pub member: Member,
     pub history: History,
     pub catalog: Option<Catalog>,
-    pub now_ms: i64,
+    /// Which mail this is, and when.
+    pub mail: Occasion,
     pub lang: Lang,
     pub zone: Option<(String, TimeZone)>,
     pub texts: Arc<BTreeMap<String, String>>,
@@ -52,6 +53,13 @@ pub struct Block {
     pub value: Value,
     /// Whether the part being rendered has shown it.
     pub used: bool,
+}
+
+impl Block {
+    /// The strategy, and how many products it gave.
+    pub fn served(&self) -> (String, usize) {
+        (self.asked.strategy.to_string(), self.value.as_array().map_or(0, <[Value]>::len))
+    }
 }
 
 /// A desk as functions hold it.

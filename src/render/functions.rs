@@ -16,8 +16,8 @@ use super::texts;
 /// Every function with its arguments and what it answers: what `template check --fields` prints.
 pub const FUNCTIONS: &[(&str, &str)] = &[
     (
-        "products(strategy=, n=, category=, exclude=, pinned=)",
-        "products picked for this member: name, sku, price, currency, image_url, brand, category, url, reason; strategies for_you, viewed, popular, new, pinned",
+        "products(strategy=, n=, category=, exclude=, pinned=, point_value=)",
+        "products picked for this member: name, sku, price, currency, image_url, brand, category, url, reason; strategies for_you, viewed, suite, successor, affordable_with_points (point_value: minor units a point pays for, 1 unless given), popular, new, pinned",
     ),
     ("link(url=, label=)", "a tracked link whose destination is worked out per member"),
     ("t(key, …)", "the text of that name in <locale>.toml [texts], {name} filled from the arguments"),
@@ -66,7 +66,7 @@ fn products(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
     };
     let picks = match &mut desk.replay {
         Some(shown) => again(&catalog, shown, asked.n),
-        None => pick(&catalog, &desk.member, &desk.history, &asked, &mut desk.taken, desk.now_ms),
+        None => pick(&catalog, &desk.member, &desk.history, &asked, &mut desk.taken, desk.mail),
     };
     let values: Vec<Value> = picks
         .iter()
@@ -97,7 +97,11 @@ fn request(kwargs: &Kwargs) -> TeraResult<Request> {
         return Err(Error::message(format!("n= is {n}, must be 1 to {PRODUCTS_MAX}")));
     }
     let category = kwargs.get::<&str>("category")?.filter(|text| !text.is_empty()).map(str::to_owned);
-    Ok(Request { strategy, n, category, exclude: words("exclude")?, pinned: words("pinned")? })
+    let point_value = kwargs.get::<f64>("point_value")?.unwrap_or(1.0);
+    if !(point_value > 0.0 && point_value.is_finite()) {
+        return Err(Error::message(format!("point_value= is {point_value}, must be above 0")));
+    }
+    Ok(Request { strategy, n, category, exclude: words("exclude")?, pinned: words("pinned")?, point_value })
 }
 
 /// The next `n` products of an earlier rendering.
@@ -215,7 +219,7 @@ fn range(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
 fn now_local(desk: &mut Desk, _: Kwargs) -> TeraResult<Value> {
     let name = desk.member.zone.clone();
     let zone = desk.zone(&name);
-    let now = Timestamp::from_millisecond(desk.now_ms).unwrap_or_default().to_zoned(zone);
+    let now = Timestamp::from_millisecond(desk.mail.now_ms).unwrap_or_default().to_zoned(zone);
     Ok(Value::from(now.strftime("%Y-%m-%dT%H:%M:%S").to_string()))
 }
 

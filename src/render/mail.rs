@@ -7,13 +7,13 @@ use tera::{ErrorKind, Value};
 use crate::base::token::{Keyring, Token};
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
-use crate::domain::recommend::History;
+use crate::domain::recommend::{History, Occasion};
 use crate::domain::shown::Shown;
 
 use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX};
 use super::compile::{Compiled, Ready, pixel, trap};
 use super::compose::{Letter, compose};
-use super::desk::{Desk, Press};
+use super::desk::{Block, Desk, Press};
 use super::dkim::DkimError;
 use super::fault::Fault;
 use super::functions::{attributes_value, member_value};
@@ -175,7 +175,8 @@ impl Job<'_> {
             false => desk.history = History::default(),
         }
         desk.catalog = Some(self.catalog.clone());
-        desk.now_ms = self.now_ms;
+        desk.mail =
+            Occasion { run: i64::from(self.stationery.run), message: self.recipient.message_id, now_ms: self.now_ms };
         desk.lang = ready.lang;
         desk.texts = ready.texts.clone();
         desk.taken.clear();
@@ -278,11 +279,13 @@ impl Job<'_> {
     }
 
     fn shown(&self, press: &Press, ready: &Ready) -> Shown {
+        let desk = press.desk.lock();
         Shown {
             template_version: self.compiled.version_id,
             locale: ready.locale.clone(),
             balance: self.replay.map_or(self.recipient.member.points, |shown| shown.balance),
-            products: press.desk.lock().shown.clone(),
+            products: desk.shown.clone(),
+            blocks: desk.blocks.iter().map(Block::served).collect(),
         }
     }
 }

@@ -33,6 +33,7 @@ pub use fault::Fault;
 pub use fields::FIELDS;
 pub use filters::FILTERS;
 pub use functions::FUNCTIONS;
+pub use links::PRODUCT_SLOT;
 pub use mail::{Mail, Page, Recipient, RenderError, render_mail, render_page};
 pub use source::from_files;
 pub use stationery::{Sender, Stationery};

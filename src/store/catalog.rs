@@ -73,10 +73,13 @@ struct ProductRow {
     url: String,
     image_url: String,
     created_at_ms: i64,
+    suite: String,
+    successor: String,
+    pinned: i64,
 }
 
 async fn products(conn: Conn<'_>) -> Result<Vec<Product>, StoreError> {
-    const SQL: &str = "select id, sku, name, category, brand, url, image_url, created_at_ms
+    const SQL: &str = "select id, sku, name, category, brand, url, image_url, created_at_ms, suite, successor, pinned
         from product order by id desc limit $1";
     let rows: Vec<ProductRow> =
         on!(conn, "load products", c => sqlx::query_as(SQL).bind(PRODUCTS_MAX).fetch_all(&mut *c).await)?;
@@ -89,6 +92,9 @@ async fn products(conn: Conn<'_>) -> Result<Vec<Product>, StoreError> {
         url: row.url,
         image_url: row.image_url,
         created_at_ms: row.created_at_ms,
+        suite: row.suite,
+        successor: row.successor,
+        pinned: row.pinned,
         offers: Vec::new(),
     };
     Ok(rows.into_iter().map(product).collect())

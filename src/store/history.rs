@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Conn, Pair, Rows, StoreError, gathered};
 use crate::domain::engagement::{Decay, SCORE_MIN, T0_MS};
 use crate::domain::recommend::{Act, History, TagScore};
+use crate::domain::shown::Shown;
 use crate::{gather, on};
 
 /// Products looked at that are kept per member.
@@ -16,6 +17,10 @@ const LOOKS_MAX: i64 = 30;
 pub const BOUGHT_MAX: usize = 100;
 /// Tags that are kept per member.
 pub const TAGS_MAX: usize = 40;
+/// Mails to a member in which what was shown and ignored counts, the latest.
+const MAILS_MINDED: usize = 3;
+/// Runs in which those are looked for, the latest.
+const RUNS_LOOKED: i64 = 6;
 /// How far back purchases count, milliseconds (10 years): appliances serve so long.
 pub const BOUGHT_WITHIN_MS: i64 = 3650 * 86_400_000;
 /// How far back looks count, milliseconds (180 days).
@@ -31,12 +36,20 @@ pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMa
     for (member, product, at_ms) in viewed(conn.again(), &wanted, now_ms).await? {
         all.entry(member).or_default().viewed.push(Act { product, at_ms, times: 1 });
     }
+    let mut clicks: HashMap<(i64, i64), i64> = HashMap::new();
     for (member, product, at_ms) in clicked(conn.again(), &wanted, now_ms).await? {
+        clicks.insert((member, product), at_ms);
         all.entry(member).or_default().viewed.push(Act { product, at_ms, times: 1 });
     }
     for (member, product, at_ms, times) in bought(conn.again(), &wanted, now_ms).await? {
         let times = u32::try_from(times).unwrap_or(u32::MAX);
         all.entry(member).or_default().bought.push(Act { product, at_ms, times });
+    }
+    for (member, shown) in last_mails(conn.again(), &wanted).await? {
+        let ignored = ignored(shown, |product| clicks.get(&(member, product)).copied());
+        if !ignored.is_empty() {
+            all.entry(member).or_default().ignored = ignored;
+        }
     }
     let mut keys: HashMap<i64, Arc<str>> = HashMap::new();
     for row in tags(conn, &wanted, now_ms).await? {
@@ -61,6 +74,50 @@ fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
     acts.dedup_by_key(|act| act.product);
     acts.sort_unstable_by_key(|act| (-act.at_ms, act.product));
     acts.truncate(most);
+}
+
+/// What the last mails showed, by member: when, and their records.
+type Mails = HashMap<i64, Vec<(i64, String)>>;
+
+/// What was shown and not clicked from then on, and how often.
+fn ignored(mut mails: Vec<(i64, String)>, clicked: impl Fn(i64) -> Option<i64>) -> Vec<(i64, u32)> {
+    mails.sort_unstable_by_key(|(at_ms, _)| -at_ms);
+    let mut ignored: Vec<(i64, u32)> = Vec::new();
+    for (at_ms, body) in mails.iter().take(MAILS_MINDED) {
+        // A record that cannot be read says nothing.
+        let shown: Shown = serde_json::from_str(body).unwrap_or_default();
+        for (product, _) in shown.products {
+            if clicked(product).is_some_and(|clicked_at_ms| clicked_at_ms >= *at_ms) {
+                continue;
+            }
+            match ignored.iter_mut().find(|(known, _)| *known == product) {
+                Some((_, times)) => *times += 1,
+                None => ignored.push((product, 1)),
+            }
+        }
+    }
+    ignored
+}
+
+/// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
+/// second try shows what the first one showed.
+async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
+    const SQL: Pair = gather!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        "), last(id) as (select id from run order by id desc limit $2)",
+        "member_id, at_ms, body" from "select g.member_id, coalesce(g.armed_at_ms, g.sent_at_ms) as at_ms, s.body
+           from row cross join last join message g on g.run_id = last.id and g.origin = row.id and g.seq = 0
+           join shown s on s.run_id = g.run_id and s.message_id = g.id
+           where g.state = 'sent' and g.member_id = row.id"
+    );
+    let sql = conn.pick(&SQL);
+    let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(sql).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
+    let mut mails = Mails::new();
+    for (member, at_ms, body) in gathered::<(i64, Option<i64>, String)>(&found)? {
+        mails.entry(member).or_default().push((at_ms.unwrap_or_default(), body));
+    }
+    Ok(mails)
 }
 
 type Rowed = Vec<(i64, i64, i64)>;

@@ -71,12 +71,20 @@ pub async fn products(conn: Conn<'_>, ids: &[i64]) -> Result<HashMap<i64, Produc
     const SQL: Pair = bulk!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        ") select p.id, p.sku, p.name, p.category, p.brand, p.url from row join product p on p.id = row.id"
+        ") select p.id, p.sku, p.name, p.category, p.brand, p.url, p.suite from row join product p on p.id = row.id"
     );
     let (sql, ids) = (conn.pick(&SQL), Rows::of(ids.iter().map(|id| (id,))).json());
-    let rows: Vec<(i64, String, String, String, String, String)> =
+    let rows: Vec<(i64, String, String, String, String, String, String)> =
         on!(conn, "name products", c => sqlx::query_as(sql).bind(&ids).fetch_all(&mut *c).await)?;
-    let product =
-        |(id, sku, name, category, brand, url)| Product { id, sku, name, category, brand, url, ..Product::default() };
+    let product = |(id, sku, name, category, brand, url, suite)| Product {
+        id,
+        sku,
+        name,
+        category,
+        brand,
+        url,
+        suite,
+        ..Product::default()
+    };
     Ok(rows.into_iter().map(|row| (row.0, product(row))).collect())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
+
 use super::{Conn, Pair, Rows, StoreError};
 use crate::{bulk, on};
 
@@ -15,6 +17,9 @@ pub struct Product {
     pub brand: String,
     pub url: String,
     pub image_url: String,
+    pub suite: String,
+    pub successor: String,
+    pub pinned: i64,
 }
 
 /// What a product costs in one market.
@@ -49,7 +54,8 @@ pub async fn with_offers(mut conn: Conn<'_>, skus: &[&str]) -> Result<(Vec<Produ
     const PRODUCTS: Pair = bulk!(
         "with row(sku) as (select distinct value ->> 0 from",
         "$1",
-        ") select p.id, p.sku, p.name, p.category, p.brand, p.url, p.image_url from row join product p on p.sku = row.sku"
+        ") select p.id, p.sku, p.name, p.category, p.brand, p.url, p.image_url, p.suite, p.successor, p.pinned
+           from row join product p on p.sku = row.sku"
     );
     const OFFERS: Pair = bulk!(
         "with row(sku) as (select distinct value ->> 0 from",
@@ -71,11 +77,13 @@ pub async fn with_offers(mut conn: Conn<'_>, skus: &[&str]) -> Result<(Vec<Produ
 /// Part of the caller's transaction.
 pub async fn upsert(conn: Conn<'_>, products: &[&Product], now_ms: i64) -> Result<HashMap<String, i64>, StoreError> {
     const SQL: Pair = bulk!(
-        "insert into product (sku, name, category, brand, url, image_url, created_at_ms, updated_at_ms)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, $2, $2 from",
+        "insert into product (sku, name, category, brand, url, image_url, suite, successor, pinned, created_at_ms, updated_at_ms)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+           cast(value ->> 8 as bigint), $2, $2 from",
         "$1",
         "where true on conflict (sku) do update set name = excluded.name, category = excluded.category,
-           brand = excluded.brand, url = excluded.url, image_url = excluded.image_url,
+           brand = excluded.brand, url = excluded.url, image_url = excluded.image_url, suite = excluded.suite,
+           successor = excluded.successor, pinned = excluded.pinned,
            updated_at_ms = excluded.updated_at_ms
          returning sku, id"
     );
@@ -83,7 +91,11 @@ pub async fn upsert(conn: Conn<'_>, products: &[&Product], now_ms: i64) -> Resul
         return Ok(HashMap::new());
     }
     let sql = conn.pick(&SQL);
-    let rows = Rows::of(products.iter().map(|p| (&p.sku, &p.name, &p.category, &p.brand, &p.url, &p.image_url))).json();
+    let row = |p: &&Product| {
+        let p = *p;
+        json!([p.sku, p.name, p.category, p.brand, p.url, p.image_url, p.suite, p.successor, p.pinned])
+    };
+    let rows = Rows::of(products.iter().map(row)).json();
     let ids: Vec<(String, i64)> =
         on!(conn, "write products", c => sqlx::query_as(sql).bind(rows).bind(now_ms).fetch_all(&mut *c).await)?;
     Ok(ids.into_iter().collect())

@@ -95,6 +95,25 @@ pub async fn products(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<ProductCli
     on!(conn, "count clicks by product", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
 }
 
+/// The records of what sent mails showed, `n` of them after message `after`. Reads every row of the run in the end.
+pub async fn shown(conn: Conn<'_>, run: i64, after: i64, n: i64) -> Result<Vec<(i64, String)>, StoreError> {
+    const SQL: &str = "select s.message_id, s.body from shown s
+           join message m on m.run_id = s.run_id and m.id = s.message_id and m.state = 'sent'
+         where s.run_id = $1 and s.message_id > $2 order by s.message_id limit $3";
+    on!(conn, "read what mails showed", c => sqlx::query_as(SQL).bind(run).bind(after).bind(n).fetch_all(&mut *c).await)
+}
+
+/// Products that people clicked: (message, slot, whether the member bought it within `within_ms` from then: 1 or 0).
+pub async fn product_clicks(conn: Conn<'_>, run: i64, within_ms: i64) -> Result<Vec<(i64, i64, i64)>, StoreError> {
+    const SQL: &str = "select t.message_id, t.slot, cast(max(case when exists (
+             select 1 from orders o join order_line l on l.orders_id = o.id
+             where o.member_id = t.member_id and l.product_id = t.product_id and o.ordered_at_ms >= t.at_ms
+               and o.ordered_at_ms <= t.at_ms + $2 and o.status in ('completed', 'pending')) then 1 else 0 end) as bigint)
+         from touch t where t.run_id = $1 and t.kind = 'click' and t.class = 'human' and t.product_id is not null
+         group by t.message_id, t.slot";
+    on!(conn, "read clicks on products", c => sqlx::query_as(SQL).bind(run).bind(within_ms).fetch_all(&mut *c).await)
+}
+
 /// What servers refused, most frequent first.
 pub async fn refusals(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<Refusal>, StoreError> {
     const SQL: &str = "select stage, class, code, enhanced, count(*) as n, max(text) as text from delivery

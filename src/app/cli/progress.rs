@@ -58,6 +58,13 @@ pub fn words(report: &Report, line: String) -> String {
     for version in &report.templates {
         let _ = write!(out, "\n  template     {} version {}: {} mails", version.template, version.version, version.n);
     }
+    for block in &report.blocks {
+        let _ = write!(
+            out,
+            "\n  block        {} {}: {} shown, {} clicked, {} bought",
+            block.strategy, block.slot, block.shown, block.clicked, block.bought
+        );
+    }
     for doubt in &report.in_doubt {
         let _ = write!(
             out,

@@ -10,19 +10,24 @@
 pub mod blend;
 pub mod bytes;
 pub mod care;
+mod chains;
 pub mod count;
 pub mod evaluate;
 pub mod learn;
 pub mod log;
 mod pairs;
+mod reason;
+mod rules;
 pub mod signify;
 mod source;
 pub mod tables;
 
 use std::sync::Arc;
 
+pub use reason::{Reason, Why};
+
 use crate::base::draw;
-use crate::domain::catalog::{BANDS, Catalog, Index, Node, Product, Shelf};
+use crate::domain::catalog::{BANDS, Catalog, Index, Node, Shelf};
 use crate::domain::member::Member;
 use crate::domain::tagging::{BRAND, INTEREST};
 use crate::text_enum;
@@ -54,12 +59,25 @@ text_enum! {
         ForYou = "for_you",
         /// Looked at last and not bought, then what sells in those categories.
         Viewed = "viewed",
+        /// The rest of the suites the member bought or looked at, then as `for_you`.
+        Suite = "suite",
+        /// What came after the models the member owns, then what is new of their kind.
+        Successor = "successor",
+        /// What the member's points pay for, then as `for_you`.
+        AffordableWithPoints = "affordable_with_points",
         /// What sells best.
         Popular = "popular",
         /// What came last into the catalogue.
         New = "new",
-        /// The products named in the block, then what sells best.
+        /// The products named in the block, else those pinned in the catalogue, then what sells best.
         Pinned = "pinned",
+    }
+}
+
+impl Strategy {
+    /// Whether it looks at what the member did, or has.
+    pub const fn is_personal(self) -> bool {
+        !matches!(self, Strategy::Popular | Strategy::New | Strategy::Pinned)
     }
 }
 
@@ -73,13 +91,30 @@ pub struct Request {
     pub category: Option<String>,
     /// Article numbers and categories that are never shown.
     pub exclude: Vec<String>,
-    /// Article numbers for [`Strategy::Pinned`], in order.
+    /// Article numbers for [`Strategy::Pinned`], in order; without any, those the catalogue pins.
     pub pinned: Vec<String>,
+    /// What one point pays for, in minor units of the currency.
+    pub point_value: f64,
+}
+
+/// The mail a block is picked for, and when: draws depend on it, so the same mail draws the same after a crash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Occasion {
+    pub run: i64,
+    pub message: i64,
+    pub now_ms: i64,
 }
 
 impl Default for Request {
     fn default() -> Request {
-        Request { strategy: Strategy::ForYou, n: 3, category: None, exclude: Vec::new(), pinned: Vec::new() }
+        Request {
+            strategy: Strategy::ForYou,
+            n: 3,
+            category: None,
+            exclude: Vec::new(),
+            pinned: Vec::new(),
+            point_value: 1.0,
+        }
     }
 }
 
@@ -109,109 +144,14 @@ pub struct History {
     pub bought: Vec<Act>,
     /// The highest score first.
     pub tags: Vec<TagScore>,
+    /// Shown in the last mails and not clicked: product, how often.
+    pub ignored: Vec<(i64, u32)>,
 }
 
 impl History {
     /// The score of a tag, 0 without it.
     pub fn tag(&self, key: &str) -> f64 {
         self.tags.iter().find(|tag| *tag.key == *key).map_or(0.0, |tag| tag.score)
-    }
-}
-
-text_enum! {
-    /// Why a product is shown.
-    pub enum Why {
-        /// The member looked at it and did not buy it.
-        Viewed = "viewed",
-        /// The member's tag speaks of its category.
-        Interest = "interest",
-        /// The member's tag speaks of its brand.
-        Brand = "brand",
-        /// Who bought a product of that category like the member bought this one too.
-        Bought = "bought_together",
-        /// Who looked at a product of that category like the member looked at this one too.
-        Alike = "viewed_together",
-        /// The member bought it before.
-        Again = "again",
-        /// It sells well in a category the member looked at, or the block asks for.
-        Category = "category",
-        /// It sells well.
-        Popular = "popular",
-        /// It is new.
-        New = "new",
-        /// The marketer chose it.
-        Pinned = "pinned",
-    }
-}
-
-impl Why {
-    const fn letter(self) -> char {
-        match self {
-            Why::Viewed => 'v',
-            Why::Interest => 'i',
-            Why::Brand => 'b',
-            Why::Bought => 't',
-            Why::Alike => 'l',
-            Why::Again => 'a',
-            Why::Category => 'c',
-            Why::Popular => 'p',
-            Why::New => 'n',
-            Why::Pinned => 'x',
-        }
-    }
-
-    /// What such a reason rests on where the product itself tells.
-    fn rests_on(self, product: &Product) -> Option<&str> {
-        match self {
-            Why::Interest | Why::Category => Some(product.category_leaf()),
-            Why::Brand => Some(&product.brand),
-            Why::Bought | Why::Alike | Why::Again | Why::Viewed | Why::Popular | Why::New | Why::Pinned => None,
-        }
-    }
-}
-
-/// Why a product is shown, and the category or brand that rests on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reason {
-    pub why: Why,
-    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`], for
-    /// [`Why::Bought`] and [`Why::Alike`] the last part of the category of what the member bought or looked at.
-    pub on: Option<Arc<str>>,
-}
-
-impl Reason {
-    fn plain(why: Why) -> Reason {
-        Reason { why, on: None }
-    }
-
-    /// The tag this reason rests on.
-    pub fn tag(&self) -> Option<String> {
-        match (self.why, &self.on) {
-            (Why::Interest, Some(on)) => Some(format!("{INTEREST}{on}")),
-            (Why::Brand, Some(on)) => Some(format!("{BRAND}{on}")),
-            _ => None,
-        }
-    }
-
-    /// The reason as a [`Shown`](crate::domain::shown::Shown) keeps it: one letter, and what it rests on only where the
-    /// product does not tell.
-    pub fn code(&self, product: &Product) -> String {
-        let mut code = self.why.letter().to_string();
-        if let Some(on) = self.on.as_deref().filter(|on| self.why.rests_on(product) != Some(on)) {
-            code.push('=');
-            code.push_str(on);
-        }
-        code
-    }
-
-    /// The reason a code stands for; `None`: not one of ours.
-    pub fn from_code(code: &str, product: &Product) -> Option<Reason> {
-        let why = Why::ALL.iter().copied().find(|why| code.starts_with(why.letter()))?;
-        let on = match code[1..].strip_prefix('=') {
-            Some(on) => Some(on.into()),
-            None => why.rests_on(product).map(Arc::from),
-        };
-        Some(Reason { why, on })
     }
 }
 
@@ -231,10 +171,17 @@ pub fn pick(
     history: &History,
     request: &Request,
     taken: &mut Vec<i64>,
-    now_ms: i64,
+    mail: Occasion,
 ) -> Vec<Pick> {
-    let desk = Desk::new(catalog, member, history, request, taken, now_ms);
+    if !member.wishes.personalise && request.strategy.is_personal() {
+        // What they own is still not offered to them.
+        let history = History { bought: history.bought.clone(), ..History::default() };
+        let request = Request { strategy: Strategy::Popular, ..request.clone() };
+        return pick(catalog, member, &history, &request, taken, mail);
+    }
+    let desk = Desk::new(catalog, member, history, request, taken, mail);
     let mut candidates = desk.candidates();
+    desk.tire(&mut candidates);
     rank(&mut candidates, member.id, catalog);
     let picks = desk.choose(candidates);
     taken.extend(picks.iter().map(|pick| pick.product));
@@ -273,9 +220,15 @@ enum Slack {
 struct Desk<'a> {
     catalog: &'a Catalog,
     shelf: &'a Shelf,
+    member: &'a Member,
     history: &'a History,
     request: &'a Request,
+    mail: Occasion,
     now_ms: i64,
+    /// Products of the blocks before this one.
+    shown_before: usize,
+    /// What the last mails showed in vain, and how often, by index.
+    ignored: Vec<(Index, u32)>,
     wanted: &'a [Node],
     excluded: Vec<Node>,
     /// Taken, excluded by article number, or bought lately.
@@ -290,12 +243,13 @@ struct Desk<'a> {
 impl<'a> Desk<'a> {
     fn new(
         catalog: &'a Catalog,
-        member: &Member,
+        member: &'a Member,
         history: &'a History,
         request: &'a Request,
         taken: &[i64],
-        now_ms: i64,
+        mail: Occasion,
     ) -> Desk<'a> {
+        let now_ms = mail.now_ms;
         let shelf = catalog.shelf(&member.market);
         let lately = |act: &&Act| now_ms - act.at_ms < BOUGHT_LATELY_MS;
         let bought = history.bought.iter().filter_map(|act| Some((act, catalog.index(act.product)?)));
@@ -313,7 +267,9 @@ impl<'a> Desk<'a> {
                 barred.push(index);
             }
             let minds = match request.strategy {
-                Strategy::ForYou => serves || (care.service_ms.is_none() && lately(&act)),
+                Strategy::ForYou | Strategy::Suite | Strategy::Successor | Strategy::AffordableWithPoints => {
+                    serves || (care.service_ms.is_none() && lately(&act))
+                }
                 Strategy::Pinned => false,
                 _ => serves,
             };
@@ -324,12 +280,19 @@ impl<'a> Desk<'a> {
         barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
         barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
         barred.sort_unstable();
+        let mut ignored: Vec<(Index, u32)> =
+            history.ignored.iter().filter_map(|(product, times)| Some((catalog.index(*product)?, *times))).collect();
+        ignored.sort_unstable();
         Desk {
             catalog,
             shelf,
+            member,
             history,
             request,
+            mail,
             now_ms,
+            shown_before: taken.len(),
+            ignored,
             wanted: request.category.as_deref().map_or(&[], |name| catalog.nodes_named(name)),
             excluded: request.exclude.iter().flat_map(|name| catalog.nodes_named(name)).copied().collect(),
             barred,
@@ -353,13 +316,10 @@ impl<'a> Desk<'a> {
     fn candidates(&self) -> Vec<Candidate> {
         let mut out = Vec::with_capacity(64);
         match self.request.strategy {
-            Strategy::ForYou => {
-                self.learned(&mut out);
-                self.viewed(VIEWED_AGAIN, &mut out);
-                self.interests(&mut out);
-                self.brands(&mut out);
-                self.around_viewed(&mut out);
-            }
+            Strategy::ForYou => self.for_you(&mut out),
+            Strategy::Suite => self.suites(&mut out),
+            Strategy::Successor => self.successors(&mut out),
+            Strategy::AffordableWithPoints => self.affordable(&mut out),
             Strategy::Viewed => {
                 self.viewed(PICKS_MAX, &mut out);
                 self.around_viewed(&mut out);
@@ -369,6 +329,14 @@ impl<'a> Desk<'a> {
             Strategy::Popular => {}
         }
         out
+    }
+
+    fn for_you(&self, out: &mut Vec<Candidate>) {
+        self.learned(out);
+        self.viewed(VIEWED_AGAIN, out);
+        self.interests(out);
+        self.brands(out);
+        self.around_viewed(out);
     }
 
     /// Looked at and not bought, up to `n` of them.
@@ -429,8 +397,10 @@ impl<'a> Desk<'a> {
     }
 
     fn pinned(&self, out: &mut Vec<Candidate>) {
-        let pinned = self.request.pinned.iter().filter_map(|sku| self.catalog.index_of_sku(sku));
-        for (place, index) in pinned.filter(|index| self.is_allowed(*index, Slack::None)).enumerate() {
+        let named: Vec<Index> = self.request.pinned.iter().filter_map(|sku| self.catalog.index_of_sku(sku)).collect();
+        let pinned = if self.request.pinned.is_empty() { &self.shelf.pinned } else { &named };
+        let allowed = pinned.iter().copied().filter(|index| self.is_allowed(*index, Slack::None));
+        for (place, index) in allowed.take(4 * PICKS_MAX).enumerate() {
             propose(out, index, 1.0 / (place + 1) as f64, || Reason::plain(Why::Pinned));
         }
     }
@@ -468,6 +438,10 @@ impl<'a> Desk<'a> {
     /// Lets the rules choose among the ranked candidates, then among what sells best.
     fn choose(&self, ranked: Vec<Candidate>) -> Vec<Pick> {
         let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
+        let explored = self.explored();
+        if let Some((index, reason)) = explored.clone() {
+            choice.admit(self, index, Slack::None, || reason);
+        }
         for slack in [Slack::None, Slack::SameCategory, Slack::OtherCategory, Slack::BoughtCategory] {
             if choice.is_full() || (slack > Slack::SameCategory && !choice.chosen.is_empty()) {
                 break;
@@ -476,6 +450,10 @@ impl<'a> Desk<'a> {
                 choice.admit(self, candidate.index, slack, || candidate.reason.clone());
             }
             self.fill(&mut choice, slack);
+        }
+        if explored.is_some() {
+            // It is chosen first, so that it counts among its category, and shown last.
+            choice.chosen.rotate_left(1);
         }
         let chosen = choice.chosen.into_iter();
         let because = |(index, reason): (Index, Reason)| match reason {
@@ -492,17 +470,18 @@ impl<'a> Desk<'a> {
             for node in self.wanted {
                 let on = self.catalog.leaf_of(*node);
                 let reason = || Reason { why: Why::Category, on: Some(on.clone()) };
-                for index in self.shelf.rack(*node).into_iter().flat_map(|rack| &rack.popular) {
-                    choice.admit(self, *index, slack, reason);
+                let rack = self.shelf.rack(*node).map_or(&[][..], |rack| &rack.popular);
+                for index in self.rested(rack) {
+                    choice.admit(self, index, slack, reason);
                 }
             }
             return;
         }
-        for index in &self.shelf.popular {
+        for index in self.rested(&self.shelf.popular) {
             if choice.is_full() {
                 return;
             }
-            choice.admit(self, *index, slack, || Reason::plain(Why::Popular));
+            choice.admit(self, index, slack, || Reason::plain(Why::Popular));
         }
     }
 }

@@ -10,8 +10,23 @@ use crate::domain::money;
 use crate::store::product::{self, Offer, Product};
 use crate::store::{Conn, StoreError};
 
-pub(super) const COLUMNS: &[&str] =
-    &["sku", "name", "category", "brand", "price", "currency", "url", "image_url", "stock", "market"];
+pub(super) const COLUMNS: &[&str] = &[
+    "sku",
+    "name",
+    "category",
+    "brand",
+    "price",
+    "currency",
+    "url",
+    "image_url",
+    "stock",
+    "market",
+    "suite",
+    "successor",
+    "pinned",
+];
+/// Last place among the pinned.
+const PINNED_MAX: i64 = 1_000_000;
 
 /// What a row says about a product in a market.
 pub(super) struct ProductRow {
@@ -21,6 +36,10 @@ pub(super) struct ProductRow {
     brand: Change<String>,
     url: Change<String>,
     image_url: Change<String>,
+    suite: Change<String>,
+    /// The sku of the model that came after; it need not be known yet.
+    successor: Change<String>,
+    pinned: Change<i64>,
     market: String,
     /// In minor units, with the currency.
     price: Option<(i64, String)>,
@@ -47,6 +66,10 @@ impl batch::Door for Door {
             n @ 0.. => Ok(n),
             _ => Err(format!("is {text}: a stock is not negative; \\N means not counted")),
         };
+        let pinned = |text: &str| match field::whole(text)? {
+            place @ 0..=PINNED_MAX => Ok(place),
+            _ => Err(format!("is {text}: write a place from 1 to {PINNED_MAX}, or 0 for not pinned")),
+        };
         let market = change(row, "market", field::id)?;
         Ok(ProductRow {
             sku,
@@ -55,6 +78,9 @@ impl batch::Door for Door {
             brand: change(row, "brand", field::text)?,
             url: kept(row, "url", change(row, "url", field::url)?)?,
             image_url: change(row, "image_url", field::url)?,
+            suite: change(row, "suite", field::text)?,
+            successor: change(row, "successor", field::id)?,
+            pinned: change(row, "pinned", pinned)?,
             market: market.given().map(|market| market.to_lowercase()).unwrap_or_default(),
             price: price(row)?,
             stock: change(row, "stock", stock)?,
@@ -174,6 +200,9 @@ impl ProductRow {
         self.brand.apply(&mut product.brand, String::new());
         self.url.apply(&mut product.url, String::new());
         self.image_url.apply(&mut product.image_url, String::new());
+        self.suite.apply(&mut product.suite, String::new());
+        self.successor.apply(&mut product.successor, String::new());
+        self.pinned.apply(&mut product.pinned, 0);
     }
 }
 

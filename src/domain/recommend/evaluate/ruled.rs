@@ -3,7 +3,7 @@
 use super::super::care::Cares;
 use super::super::log::Deed;
 use super::super::tables::Tables;
-use super::super::{Act, History, PICKS_MAX, Request, pick};
+use super::super::{Act, History, Occasion, PICKS_MAX, Request, pick};
 use super::{Method, Trial};
 use crate::domain::catalog::{Catalog, Offer, Product, Sold};
 use crate::domain::member::Member;
@@ -65,7 +65,8 @@ impl Method for Ruled {
         let history = History { bought, viewed, ..History::default() };
         let member = Member { id: member as i64, ..Member::default() };
         let request = Request { n: PICKS_MAX, ..Request::default() };
-        let picks = pick(&self.catalog, &member, &history, &request, &mut Vec::new(), self.split_ms);
+        let mail = Occasion { now_ms: self.split_ms, ..Occasion::default() };
+        let picks = pick(&self.catalog, &member, &history, &request, &mut Vec::new(), mail);
         Some(picks.iter().map(|pick| pick.product as u32).collect())
     }
 }

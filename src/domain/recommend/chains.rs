@@ -1,0 +1,104 @@
+//! Strategies that rest on what the catalogue says of products and on points. Each leads with its own proposals and
+//! falls back on weaker ones, so that a block is never empty because one table is.
+
+use std::sync::Arc;
+
+use super::{Act, Candidate, Desk, NEXT, Reason, Slack, Why, propose};
+use crate::domain::catalog::{Index, Node};
+
+/// How much stronger a strategy's own proposals are than what it falls back on, even after three mails that showed them
+/// in vain.
+const LEAD: f64 = 100.0;
+/// The same for what comes second.
+const SECOND: f64 = 5.0;
+/// Suites and categories that are followed, the latest.
+const FOLLOWED: usize = 4;
+/// Models that followed each other.
+const SUCCESSORS_MAX: usize = 5;
+/// Best sellers that are looked at for affordable ones, and the most that are proposed.
+const LOOKED_MAX: usize = 400;
+const AFFORDABLE_MAX: usize = 24;
+
+impl Desk<'_> {
+    /// The rest of the suites the member bought of, then of those looked at; then what `for_you` shows.
+    pub(super) fn suites(&self, out: &mut Vec<Candidate>) {
+        let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);
+        let acts = self.history.bought.iter().chain(&self.history.viewed);
+        let mut strength = LEAD;
+        for index in acts.filter_map(|act| self.catalog.index(act.product)) {
+            let suite = self.catalog.at(index).suite.as_str();
+            if suite.is_empty() || followed.contains(&suite) || followed.len() == FOLLOWED {
+                continue;
+            }
+            followed.push(suite);
+            let on: Arc<str> = suite.into();
+            let list = self.shelf.suites.get(suite).into_iter().flatten().copied();
+            let others = list.filter(|other| *other != index && !self.has_bought(*other));
+            self.take(others, strength, || Reason { why: Why::Suite, on: Some(on.clone()) }, out);
+            strength *= NEXT;
+        }
+        self.for_you(out);
+    }
+
+    fn has_bought(&self, index: Index) -> bool {
+        let id = self.catalog.at(index).id;
+        self.history.bought.iter().any(|act| act.product == id)
+    }
+
+    /// What came after the models the member bought, or looked at while they were sold; then what is new in those
+    /// categories, no cheaper a kind than the one bought.
+    pub(super) fn successors(&self, out: &mut Vec<Candidate>) {
+        let gone = |act: &&Act| self.catalog.index(act.product).is_some_and(|index| !self.shelf.is_sold(index));
+        let acts = self.history.bought.iter().chain(self.history.viewed.iter().filter(gone));
+        let mut strength = LEAD;
+        for index in acts.filter_map(|act| self.catalog.index(act.product)) {
+            if let Some(next) = self.successor(index) {
+                propose(out, next, strength, || Reason::plain(Why::Successor));
+                strength *= NEXT;
+            }
+        }
+        let mut nodes: Vec<Node> = Vec::with_capacity(FOLLOWED);
+        for index in self.history.bought.iter().filter_map(|act| self.catalog.index(act.product)) {
+            let node = self.catalog.node_of(index);
+            let Some(rack) = self.shelf.rack(node).filter(|_| nodes.len() < FOLLOWED && !nodes.contains(&node)) else {
+                continue;
+            };
+            nodes.push(node);
+            let band = self.shelf.band(index).unwrap_or(0);
+            let as_good = rack.newest.iter().copied().filter(|other| self.shelf.band(*other) >= Some(band));
+            self.take(as_good, SECOND, || Reason::plain(Why::New), out);
+        }
+        self.around_viewed(out);
+    }
+
+    /// The first model after this one that may be shown.
+    fn successor(&self, index: Index) -> Option<Index> {
+        let next = |index: &Index| self.catalog.index_of_sku(&self.catalog.at(*index).successor);
+        let mut after = std::iter::successors(next(&index), next).take(SUCCESSORS_MAX);
+        after.find(|next| *next != index && self.is_allowed(*next, Slack::None))
+    }
+
+    /// What the member's points pay for in full: of what `for_you` proposes first, then of what sells best.
+    pub(super) fn affordable(&self, out: &mut Vec<Candidate>) {
+        self.for_you(out);
+        let reason = || Reason::plain(Why::Points);
+        for candidate in out.iter_mut().filter(|candidate| self.is_affordable(candidate.index)) {
+            (candidate.score, candidate.reason) = (candidate.score + LEAD, reason());
+        }
+        let mut strength = LEAD;
+        let popular = self.shelf.popular.iter().take(LOOKED_MAX).copied();
+        let affordable = popular.filter(|index| self.is_affordable(*index) && self.is_allowed(*index, Slack::None));
+        for index in affordable.take(AFFORDABLE_MAX) {
+            if !out.iter().any(|candidate| candidate.index == index) {
+                propose(out, index, strength, reason);
+                strength *= NEXT;
+            }
+        }
+    }
+
+    fn is_affordable(&self, index: Index) -> bool {
+        let worth = self.member.points as f64 * self.request.point_value;
+        let offer = self.catalog.at(index).offer(&self.member.market);
+        offer.is_some_and(|offer| offer.price_minor > 0 && offer.price_minor as f64 <= worth)
+    }
+}
