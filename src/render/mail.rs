@@ -172,7 +172,8 @@ impl Job<'_> {
         desk.member.clone_from(self.recipient.member);
         match self.recipient.member.wishes.personalise {
             true => desk.history.clone_from(self.recipient.history),
-            false => desk.history = History::default(),
+            // What was bought still says what not to offer.
+            false => desk.history = History { bought: self.recipient.history.bought.clone(), ..History::default() },
         }
         desk.catalog = Some(self.catalog.clone());
         desk.mail =
