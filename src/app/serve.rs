@@ -63,9 +63,9 @@ const CLASSIFY_PIECES: u64 = 15;
 const DISPATCH_IDLE: Duration = Duration::from_millis(2);
 /// How soon a change of a file of rules is noticed.
 const RULES_LOOK: Duration = Duration::from_secs(1);
-/// How often what waits is counted for `/metrics`.
 /// How often the breakers look at what came back.
 const BREAKERS_LOOK: Duration = Duration::from_secs(1);
+/// How often what waits is counted for `/metrics`.
 const GAUGES_LOOK: Duration = Duration::from_secs(2);
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
