@@ -180,13 +180,14 @@ async fn every_page_renders_with_what_it_is_about() {
         "insert into delivery (run_id, message_id, attempt, at_ms, route, stage, outcome, class, code, enhanced, text)
             values (1, 1, 1, 1, 'r', 'rcpt', 'refused', 'user', 550, '5.1.1', 'no <b>such</b> user')".to_owned(),
         "update run set why = 'the disk is full'".to_owned(),
+        "insert into complaint (run_id, message_id, at_ms) values (1, 2, 9)".to_owned(),
     ]).await;
     for (path, words) in [
         ("/admin", &["sale-2026", "4 of 4", "b-in_doubt"][..]),
         ("/admin/live", &["sale-2026", "data-every"]),
         (
             "/admin/campaigns/sale-2026",
-            &["suppressed", "A kettle", "the disk is full", "two@example.com", "no &lt;b&gt;such"],
+            &["suppressed", "A kettle", "the disk is full", "two@example.com", "no &lt;b&gt;such", "1 called it spam"],
         ),
         ("/admin/campaigns/sale-2026/live", &["data-every=\"5000\""]),
         ("/admin/campaigns/sale-2026/progress", &["data-every=\"5000\"", "finished"]),

@@ -85,6 +85,16 @@ fn what_grows_without_end_is_refused_where_it_stands() {
 }
 
 #[test]
+fn dashes_that_cut_white_space_change_nothing() {
+    refused("{%- include \"/etc/passwd\" -%}", "refused_tag", 1);
+    refused("{{- nope -}}", "unknown_field", 5);
+    refused("{%- set a = points ~ points -%}", "growing_text", 20);
+    let one = "{%- set n = 1 -%}{#- {% for x in y %} -#}{%- for a in products() -%}{%- if n -%}{{- a.name -}}{%- endif -%}{%- endfor -%}";
+    let folder = folder(&with(&one.repeat(4)));
+    check_folder(folder.path(), program()).unwrap_or_else(|error| panic!("four loops, each closed: {error}"));
+}
+
+#[test]
 fn a_runaway_ends_in_the_trial_and_says_so() {
     let ended = |line: &str| {
         let faults = faults(&with(line));

@@ -76,6 +76,9 @@ async fn only_our_own_token_counts() {
 
     let report = campaign.home.json(&["campaign", "report", "survival"]);
     assert_eq!((&report["by_state"]["bounced"], &report["by_state"]["sent"]), (&2.into(), &4.into()), "{report}");
+    assert_eq!((&report["complaints"], &report["rates"]["complained"]), (&1.into(), &0.25.into()), "{report}");
+    let words = campaign.home.done(&["campaign", "report", "survival"]).stdout;
+    assert!(words.contains("complaints   1 (25.00 % of the delivered)"), "{words}");
     let consenting = campaign.home.json(&["segment", "count", "consent(\"offers\")"]);
     assert_eq!(consenting["count"], 4, "one complained, one unsubscribed");
     let kept = campaign.home.done(&["bounce", "list", "--json"]).stdout;

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use indicia::base::World;
 use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::campaign::MailClass;
 use indicia::domain::catalog::{Catalog, Offer, Product};
@@ -11,7 +12,9 @@ use indicia::domain::member::Member;
 use indicia::domain::people::HIDDEN_SLOT;
 use indicia::domain::recommend::History;
 use indicia::domain::template::{Part, Source};
-use indicia::render::{Mail, Page, Recipient, RenderError, Sender, Stationery, compile, render_mail, render_page};
+use indicia::render::{
+    Compiled, Mail, Page, Recipient, RenderError, Sender, Stationery, compile, render_mail, render_page,
+};
 use mail_parser::MessageParser;
 use serde_json::Value;
 
@@ -400,6 +403,30 @@ fn a_template_may_pass_a_member_over_and_may_not_grow() {
     let long = "0123456789".repeat(10_300);
     assert!(matches!(of(&long), Err(RenderError::TooLong { part: "HTML", .. })));
     assert!(of(&long[..90_000]).is_ok());
+}
+
+#[test]
+fn a_mail_that_takes_too_long_is_given_up() {
+    let work = "{{ \"LETTERS\" | lower | upper | lower | upper | lower | upper | wordcount }}"
+        .replace("LETTERS", &"a b ".repeat(50_000));
+    let slow = |inner: &str| {
+        let html =
+            format!("{{% for a in range(end=200) %}}{{% for b in range(end=20) %}}{inner}{{% endfor %}}{{% endfor %}}");
+        compile(&source(vec![part("en", "s", &html, "t")])).unwrap()
+    };
+    let (member, history) = (member("en"), History::default());
+    let to = Recipient { message_id: 99, member: &member, history: &history };
+    let of = |compiled: &Compiled, timed: &dyn Fn(Stationery) -> Stationery| {
+        let stationery = timed(stationery(MailClass::Marketing));
+        render_mail(compiled, &stationery, &to, &catalog(), &keyring(), NOW_MS, NOW_MS).map(|_| ())
+    };
+    let loud = slow(&work);
+    assert_eq!(of(&loud, &|s| s.timed_within(&World::system(), 20)), Err(RenderError::TooSlow { ms: 20 }));
+    // What works silently is noticed at its end; where the clock stands still, nothing is late.
+    let silent = slow("{% if a == 1000 %}x{% endif %}");
+    assert_eq!(of(&silent, &|s| s.timed_within(&World::system(), -1)), Err(RenderError::TooSlow { ms: -1 }));
+    assert_eq!(of(&silent, &|s| s.timed(&World::seeded(1, NOW_MS))), Ok(()));
+    assert!(RenderError::TooSlow { ms: 20 }.to_string().contains("not ready after 20 ms"));
 }
 
 #[test]

@@ -53,6 +53,7 @@ both_dbs! {
             "insert into shown (run_id, message_id, body) select run_id, id,
                '{\"v\":1,\"l\":\"en\",\"b\":0,\"p\":[[1,\"p\"],[1,\"x\"]],\"k\":[[\"for_you\",1],[\"pinned\",1]]}' from message where run_id = 1 and state = 'sent'".to_owned(),
             touch(1, "click", "human", 0x8001, "1"), touch(1, "click", "human", 0x8001, "1"), touch(2, "click", "scanner", 0x8000, "1"),
+            "insert into complaint (run_id, message_id, at_ms) values (1, 3, 9)".to_owned(),
             "insert into orders (order_id, member_id, ordered_at_ms, status, currency, revenue_minor, updated_at_ms)
                values ('o1', 1, 20, 'completed', 'EUR', 1, 0)".to_owned(),
             "insert into order_line (orders_id, product_id, quantity, price_minor) values (1, 1, 1, 1)".to_owned(),
@@ -77,6 +78,8 @@ both_dbs! {
         assert_eq!((report.rates.delivered, report.rates.clicked, report.rates.bounced), (4, Some(0.5), Some(0.2)));
         assert_eq!(json["variants"][0]["name"], "a");
         assert_eq!(json["variants"][0]["clicked"], 2);
+        assert_eq!((report.complaints, report.rates.complained), (1, Some(0.25)));
+        assert_eq!((report.variants[0].complaints, report.variants[0].rates.complained), (1, Some(0.25)));
         assert_eq!(json["templates"], serde_json::json!([{ "template": "sale", "version": 1, "n": 4 }]));
         assert_eq!((report.links[0].label.as_str(), report.links[0].people), ("sale", 1));
         assert_eq!((report.products[0].sku.as_str(), report.products[0].people), ("A", 2));

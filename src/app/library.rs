@@ -91,7 +91,7 @@ impl Shelf {
             ContextError::Unfit(format!("there is no [[sender]] named {sender:?}; add it to the configuration"))
         })?;
         let stationery = Stationery::new(run, campaign, topic, class, render_sender(found), &self.inner.public_url);
-        Ok(stationery.signed_by(&self.signers))
+        Ok(stationery.signed_by(&self.signers).timed(&self.inner.world))
     }
 
     /// The pace of a gate, opened once; `None` where there is no bound.

@@ -12,6 +12,12 @@ use rand::{Rng, SeedableRng, TryRng};
 #[derive(Clone)]
 pub struct World(Arc<Kind>);
 
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("World")
+    }
+}
+
 enum Kind {
     System,
     Seeded { now_ms: AtomicI64, chance: Box<Mutex<StdRng>> },

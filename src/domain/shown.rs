@@ -22,23 +22,10 @@ pub struct Shown {
     pub products: Vec<(i64, String)>,
     /// The blocks they stood in, in order: the strategy and how many products it gave.
     #[serde(rename = "k", default)]
-    pub blocks: Vec<(String, usize)>,
+    pub blocks: Served,
 }
 
 impl Shown {
-    /// The strategy that gave the product at a place, and the product's place in its block, from 1; `None` for records
-    /// older than this.
-    pub fn slot(&self, place: usize) -> Option<(&str, usize)> {
-        let mut before = 0;
-        for (strategy, n) in &self.blocks {
-            if place < before + n {
-                return Some((strategy, place - before + 1));
-            }
-            before += n;
-        }
-        None
-    }
-
     /// The record as it is kept.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and strings are JSON")
@@ -59,26 +46,42 @@ pub struct SlotCount {
     pub bought: i64,
 }
 
+/// The blocks of a mail as they stand in its record: each strategy, and how many products it gave.
+pub type Served = Vec<(String, usize)>;
+
 /// Counts by strategy and place.
 #[derive(Debug, Default)]
 pub struct SlotTally(BTreeMap<String, Vec<[i64; 3]>>);
 
 impl SlotTally {
-    /// Counts one mail; `clicks` are the places of products that its reader clicked, and whether they were bought then.
-    pub fn add(&mut self, shown: &Shown, clicks: &[(usize, bool)]) {
-        for place in 0..shown.products.len() {
-            let Some((strategy, slot)) = shown.slot(place) else { continue };
-            if !self.0.contains_key(strategy) {
-                self.0.insert(strategy.to_owned(), Vec::new());
-            }
-            let Some(slots) = self.0.get_mut(strategy) else { continue };
-            slots.resize(slots.len().max(slot), [0; 3]);
-            let click = clicks.iter().find(|(clicked, _)| *clicked == place);
-            let counts = &mut slots[slot - 1];
-            counts[0] += 1;
-            counts[1] += i64::from(click.is_some());
-            counts[2] += i64::from(click.is_some_and(|(_, bought)| *bought));
+    /// Counts `n` mails that showed these blocks.
+    pub fn showed(&mut self, served: &Served, n: i64) {
+        for (strategy, products) in served {
+            (1..=*products).for_each(|slot| self.at(strategy, slot)[0] += n);
         }
+    }
+
+    /// Counts readers of such mails who clicked the product at `place`, from 0, and those of them who then bought it.
+    pub fn clicked(&mut self, served: &Served, place: usize, clicked: i64, bought: i64) {
+        let mut before = 0;
+        for (strategy, products) in served {
+            if place < before + products {
+                let counts = self.at(strategy, place - before + 1);
+                counts[1] += clicked;
+                counts[2] += bought;
+                return;
+            }
+            before += products;
+        }
+    }
+
+    fn at(&mut self, strategy: &str, slot: usize) -> &mut [i64; 3] {
+        if !self.0.contains_key(strategy) {
+            self.0.insert(strategy.to_owned(), Vec::new());
+        }
+        let slots = self.0.get_mut(strategy).expect("it was put there");
+        slots.resize(slots.len().max(slot), [0; 3]);
+        &mut slots[slot - 1]
     }
 
     /// The counts, by strategy and place.

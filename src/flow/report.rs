@@ -1,12 +1,12 @@
 //! What became of a campaign: who got it, who did not and why, and what people did with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::domain::campaign::{RunDoc, Variant};
 use crate::domain::message::{MessageState, RunState};
-use crate::domain::shown::{Shown, SlotCount, SlotTally};
+use crate::domain::shown::{Served, SlotCount, SlotTally};
 use crate::domain::touch::{CLASS_VERSION, TouchClass, TouchKind};
 use crate::queue::count::{self, Count};
 use crate::render::PRODUCT_SLOT;
@@ -17,8 +17,8 @@ use crate::store::{Conn, StoreError};
 /// Most doubts, links, products and refusals a report lists.
 const DOUBTS_MAX: i64 = 10_000;
 const LINES_MAX: i64 = 20;
-/// Mails whose records are read at once.
-const RECORDS: i64 = 5_000;
+/// Most different lists of blocks, and of places clicked in them, that are counted: a template makes a handful.
+const LISTS_MAX: i64 = 5_000;
 /// How long after a click a purchase is its own, milliseconds (5 days).
 const BOUGHT_WITHIN_MS: i64 = 5 * 86_400_000;
 
@@ -62,6 +62,8 @@ pub struct Report {
     pub clicks_total: i64,
     /// Messages whose reader unsubscribed by them.
     pub unsubscribed: i64,
+    /// Messages whose reader called them spam.
+    pub complaints: i64,
     pub rates: Rates,
     pub variants: Vec<VariantReport>,
     /// Template versions of the mails that left.
@@ -85,6 +87,8 @@ pub struct Rates {
     pub opened: Option<f64>,
     pub clicked: Option<f64>,
     pub unsubscribed: Option<f64>,
+    /// Called spam by their reader: big mail services want less than 0.001.
+    pub complained: Option<f64>,
     pub bounced: Option<f64>,
 }
 
@@ -99,6 +103,7 @@ pub struct VariantReport {
     pub opened: i64,
     pub clicked: i64,
     pub unsubscribed: i64,
+    pub complaints: i64,
     pub rates: Rates,
 }
 
@@ -121,9 +126,11 @@ pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError>
     };
     let touched = Touched::read(&report::touches(conn.again(), id).await?)?;
     let people = report::people_by_variant(conn.again(), id).await?;
+    let complaints = report::complaints(conn.again(), id).await?;
+    let complained = complaints.iter().map(|(_, n)| n).sum();
     let probable = touched.of(TouchKind::Open, TouchClass::Human) + touched.of(TouchKind::Open, TouchClass::Proxy);
     let clicked = touched.of(TouchKind::Click, TouchClass::Human);
-    let rates = Rates::of(&progress.by_state, probable, clicked, touched.unsubscribed);
+    let rates = Rates::of(&progress.by_state, [probable, clicked, touched.unsubscribed, complained]);
     Ok(Report {
         in_doubt,
         opens: touched.by_class(TouchKind::Open),
@@ -131,8 +138,9 @@ pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError>
         opens_total: touched.total(TouchKind::Open),
         clicks_total: touched.total(TouchKind::Click),
         unsubscribed: touched.unsubscribed,
+        complaints: complained,
         rates,
-        variants: variants(&run.doc, &counts, &people),
+        variants: variants(&run.doc, &counts, &people, &complaints),
         templates: report::versions(conn.again(), id).await?,
         links: report::links(conn.again(), id, LINES_MAX).await?,
         products: report::products(conn.again(), id, LINES_MAX).await?,
@@ -143,25 +151,19 @@ pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError>
     })
 }
 
-/// How the product blocks of a run did.
+/// How the product blocks of a run did. A record that cannot be read counts nowhere.
 async fn blocks(mut conn: Conn<'_>, run: i64) -> Result<Vec<SlotCount>, StoreError> {
-    let mut clicks: HashMap<i64, Vec<(usize, bool)>> = HashMap::new();
-    for (message, slot, bought) in report::product_clicks(conn.again(), run, BOUGHT_WITHIN_MS).await? {
+    let read = |served: &str| serde_json::from_str::<Served>(served).unwrap_or_default();
+    let mut tally = SlotTally::default();
+    for (served, mails) in report::served(conn.again(), run, LISTS_MAX).await? {
+        tally.showed(&read(&served), mails);
+    }
+    for (served, slot, mails, bought) in report::product_clicks(conn, run, BOUGHT_WITHIN_MS, LISTS_MAX).await? {
         if let Ok(place) = usize::try_from(slot - i64::from(PRODUCT_SLOT)) {
-            clicks.entry(message).or_default().push((place, bought == 1));
+            tally.clicked(&read(&served), place, mails, bought);
         }
     }
-    let (mut tally, mut after) = (SlotTally::default(), 0);
-    loop {
-        let records = report::shown(conn.again(), run, after, RECORDS).await?;
-        let Some((last, _)) = records.last() else { return Ok(tally.counts()) };
-        after = *last;
-        for (message, body) in &records {
-            // A record that cannot be read counts nowhere.
-            let shown: Shown = serde_json::from_str(body).unwrap_or_default();
-            tally.add(&shown, clicks.get(message).map_or(&[], Vec::as_slice));
-        }
-    }
+    Ok(tally.counts())
 }
 
 fn stand(run: &Run, counts: &[Count], excluded: Vec<(String, i64)>) -> Progress {
@@ -196,7 +198,12 @@ fn states<'a>(counts: impl Iterator<Item = &'a Count>) -> BTreeMap<MessageState,
     by_state
 }
 
-fn variants(doc: &RunDoc, counts: &[Count], people: &[(i64, String, i64)]) -> Vec<VariantReport> {
+fn variants(
+    doc: &RunDoc,
+    counts: &[Count],
+    people: &[(i64, String, i64)],
+    complaints: &[(i64, i64)],
+) -> Vec<VariantReport> {
     let one = |(index, variant): (usize, &Variant)| {
         let index = index as i64;
         let by_state = states(counts.iter().filter(|count| count.variant == index));
@@ -205,22 +212,25 @@ fn variants(doc: &RunDoc, counts: &[Count], people: &[(i64, String, i64)]) -> Ve
             mine.map_or(0, |(_, _, n)| *n)
         };
         let (opened, clicked, unsubscribed) = (of(TouchKind::Open), of(TouchKind::Click), of(TouchKind::Unsubscribe));
+        let complaints = complaints.iter().find(|(variant, _)| *variant == index).map_or(0, |(_, n)| *n);
         VariantReport {
             name: variant.name.clone(),
             template: variant.template.clone(),
             frozen: by_state.values().sum(),
-            rates: Rates::of(&by_state, opened, clicked, unsubscribed),
+            rates: Rates::of(&by_state, [opened, clicked, unsubscribed, complaints]),
             by_state,
             opened,
             clicked,
             unsubscribed,
+            complaints,
         }
     };
     doc.variants.iter().enumerate().map(one).collect()
 }
 
 impl Rates {
-    fn of(by_state: &BTreeMap<MessageState, i64>, opened: i64, clicked: i64, unsubscribed: i64) -> Rates {
+    fn of(by_state: &BTreeMap<MessageState, i64>, messages: [i64; 4]) -> Rates {
+        let [opened, clicked, unsubscribed, complained] = messages;
         let delivered = by_state[&MessageState::Sent];
         let bounced = by_state[&MessageState::Bounced];
         let share = |n: i64, of: i64| (of > 0).then(|| n as f64 / of as f64);
@@ -229,6 +239,7 @@ impl Rates {
             opened: share(opened, delivered),
             clicked: share(clicked, delivered),
             unsubscribed: share(unsubscribed, delivered),
+            complained: share(complained, delivered),
             bounced: share(bounced, delivered + bounced),
         }
     }

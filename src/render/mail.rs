@@ -4,13 +4,16 @@ use jiff::Timestamp;
 use memchr::memmem;
 use tera::{ErrorKind, Value};
 
+use crate::base::World;
 use crate::base::token::{Keyring, Token};
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
 use crate::domain::recommend::{History, Occasion};
 use crate::domain::shown::Shown;
 
-use super::bounds::{Bounded, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX};
+use super::bounds::{
+    Bounded, Deadline, HTML_BYTES_MAX, LINE_BYTES_MAX, RANGE_TOTAL_MAX, RAW_BYTES_MAX, TEXT_BYTES_MAX,
+};
 use super::compile::{Compiled, Ready, pixel, trap};
 use super::compose::{Letter, compose};
 use super::desk::{Block, Desk, Press};
@@ -59,6 +62,8 @@ pub enum RenderError {
     Template(Fault),
     #[error("the {part} would be longer than {bytes_max} bytes")]
     TooLong { part: &'static str, bytes_max: usize },
+    #[error("the mail was not ready after {ms} ms; let its loops and filters do less")]
+    TooSlow { ms: i64 },
     #[error("the link {url:?} {why}")]
     Link { url: String, why: &'static str },
     #[error("the template has no part for locale {0:?} and none for its default")]
@@ -157,14 +162,22 @@ impl Job<'_> {
     fn render(&self, press: &mut Press, ready: &Ready) -> Result<Lines, RenderError> {
         self.lay_desk(press, ready);
         self.fill_context(press, ready);
-        let subject = self.line(press, ready, &ready.names.subject, "subject")?;
+        let (clock, ms) = self.clock();
+        let deadline = Deadline::within(clock, ms);
+        let subject = self.line(press, ready, (&ready.names.subject, "subject"), deadline)?;
         press.context.insert_value("subject", Value::from(subject.as_str()));
-        let preheader = self.line(press, ready, &ready.names.preheader, "preheader")?;
+        let preheader = self.line(press, ready, (&ready.names.preheader, "preheader"), deadline)?;
         press.context.insert_value("preheader", Value::from(preheader.as_str()));
-        self.body(press, ready, true)?;
+        self.body(press, ready, true, deadline)?;
         press.desk.lock().blocks.iter_mut().for_each(|block| block.used = false);
-        self.body(press, ready, false)?;
+        self.body(press, ready, false, deadline)?;
+        // What works without writing is noticed now.
+        deadline.keep().map_err(|_| RenderError::TooSlow { ms })?;
         Ok(Lines { subject, preheader })
+    }
+
+    fn clock(&self) -> (Option<&World>, i64) {
+        self.stationery.clock.as_ref().map_or((None, 0), |(world, ms)| (Some(world), *ms))
     }
 
     fn lay_desk(&self, press: &Press, ready: &Ready) {
@@ -213,17 +226,22 @@ impl Job<'_> {
     }
 
     /// A subject or preheader: one line, white space folded.
-    fn line(&self, press: &mut Press, ready: &Ready, name: &str, part: &'static str) -> Result<String, RenderError> {
+    fn line(
+        &self,
+        press: &mut Press,
+        ready: &Ready,
+        (name, part): (&str, &'static str),
+        deadline: Deadline<'_>,
+    ) -> Result<String, RenderError> {
         let Press { tera, context, raw, .. } = press;
         raw.clear();
-        let bound = Bounded { out: raw, bytes_max: LINE_BYTES_MAX };
-        let done = tera.render_to(name, context, bound);
-        done.map_err(|error| failed(press, ready, &error, part, LINE_BYTES_MAX))?;
+        let done = tera.render_to(name, context, Bounded::new(raw, LINE_BYTES_MAX, deadline));
+        done.map_err(|error| self.failed(press, ready, &error, (part, LINE_BYTES_MAX)))?;
         let text = String::from_utf8_lossy(&press.raw);
         Ok(text.split_whitespace().collect::<Vec<_>>().join(" ").replace(|c: char| c.is_control(), ""))
     }
 
-    fn body(&self, press: &mut Press, ready: &Ready, html: bool) -> Result<(), RenderError> {
+    fn body(&self, press: &mut Press, ready: &Ready, html: bool, deadline: Deadline<'_>) -> Result<(), RenderError> {
         let (name, part, bytes_max) = if html {
             (&ready.names.html, "HTML", HTML_BYTES_MAX)
         } else {
@@ -231,8 +249,8 @@ impl Job<'_> {
         };
         let Press { tera, context, raw, .. } = press;
         raw.clear();
-        let done = tera.render_to(name, context, Bounded { out: raw, bytes_max: RAW_BYTES_MAX });
-        done.map_err(|error| failed(press, ready, &error, part, RAW_BYTES_MAX))?;
+        let done = tera.render_to(name, context, Bounded::new(raw, RAW_BYTES_MAX, deadline));
+        done.map_err(|error| self.failed(press, ready, &error, (part, RAW_BYTES_MAX)))?;
         let mut desk = press.desk.lock();
         self.link_products(&mut desk);
         let marks = Marks {
@@ -289,17 +307,24 @@ impl Job<'_> {
             blocks: desk.blocks.iter().map(Block::served).collect(),
         }
     }
-}
 
-fn failed(press: &Press, ready: &Ready, error: &tera::Error, part: &'static str, bytes_max: usize) -> RenderError {
-    if let Some(reason) = press.desk.lock().aborted.take() {
-        return RenderError::Abort { reason };
-    }
-    match error.kind() {
-        ErrorKind::Io(std::io::ErrorKind::FileTooLarge) => RenderError::TooLong { part, bytes_max },
-        _ => match ready.fault(error) {
-            Some(fault) => RenderError::Template(fault),
-            None => RenderError::Other(error.to_string()),
-        },
+    fn failed(
+        &self,
+        press: &Press,
+        ready: &Ready,
+        error: &tera::Error,
+        (part, bytes_max): (&'static str, usize),
+    ) -> RenderError {
+        if let Some(reason) = press.desk.lock().aborted.take() {
+            return RenderError::Abort { reason };
+        }
+        match error.kind() {
+            ErrorKind::Io(std::io::ErrorKind::FileTooLarge) => RenderError::TooLong { part, bytes_max },
+            ErrorKind::Io(std::io::ErrorKind::TimedOut) => RenderError::TooSlow { ms: self.clock().1 },
+            _ => match ready.fault(error) {
+                Some(fault) => RenderError::Template(fault),
+                None => RenderError::Other(error.to_string()),
+            },
+        }
     }
 }

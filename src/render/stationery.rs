@@ -2,8 +2,10 @@
 
 use tera::{Map, Value};
 
+use crate::base::World;
 use crate::domain::campaign::MailClass;
 
+use super::bounds::RENDER_MS_MAX;
 use super::dkim::Signers;
 use super::encode::{display_name, fold_into};
 
@@ -35,6 +37,8 @@ pub struct Stationery {
     pub public_url: String,
     /// What signs these mails; empty: nothing of ours.
     pub signers: Signers,
+    /// Who tells when a rendering has taken too long, and how long that is, milliseconds.
+    pub(super) clock: Option<(World, i64)>,
     /// Header lines that no member changes.
     pub(super) head: String,
     pub(super) from_domain: String,
@@ -65,6 +69,7 @@ impl Stationery {
             class,
             public_url: public_url.trim_end_matches('/').to_owned(),
             signers: Signers::default(),
+            clock: None,
             head: head(run, topic, class, &sender, &from_domain),
             sender_id: sender_id(&sender.key, &from_domain),
             campaign_value: text(&[("name", campaign), ("topic", topic)]),
@@ -77,6 +82,17 @@ impl Stationery {
             from_domain,
             sender,
         }
+    }
+
+    /// The same, each mail rendered within [`RENDER_MS_MAX`] by the clock of `world`.
+    pub fn timed(self, world: &World) -> Stationery {
+        self.timed_within(world, RENDER_MS_MAX)
+    }
+
+    /// The same, each mail rendered within `ms`.
+    pub fn timed_within(mut self, world: &World, ms: i64) -> Stationery {
+        self.clock = Some((world.clone(), ms));
+        self
     }
 
     /// The same, signed by those of `keys` that are the sender's domain's.

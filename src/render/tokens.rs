@@ -52,8 +52,8 @@ pub fn tags(source: &str) -> Vec<Tag<'_>> {
             continue;
         }
         let statement = source[open..].starts_with("{%");
-        let inner_end = (open + len).saturating_sub(2).max(open + 2);
-        let tag = Tag { at: open, statement, words: words(source, open + 2, inner_end) };
+        let (from, to) = inner(source, open, len);
+        let tag = Tag { at: open, statement, words: words(source, from, to) };
         match tag.verb() {
             "raw" => raw = true,
             "endraw" => raw = false,
@@ -62,6 +62,15 @@ pub fn tags(source: &str) -> Vec<Tag<'_>> {
         }
     }
     tags
+}
+
+/// Where a tag's words stand: between its signs, without the dashes that cut white space.
+fn inner(source: &str, open: usize, len: usize) -> (usize, usize) {
+    let (from, to) = (open + 2, (open + len).saturating_sub(2).max(open + 2));
+    let inside = &source[from..to];
+    let before = usize::from(inside.starts_with('-'));
+    let after = usize::from(inside.len() > before && inside.ends_with('-'));
+    (from + before, to - after)
 }
 
 fn words(source: &str, from: usize, to: usize) -> Vec<(Word<'_>, usize)> {
@@ -104,4 +113,25 @@ fn quoted(text: &str, quote: char) -> usize {
         }
     }
     text.len().max(2).min(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_that_cut_white_space_are_no_words() {
+        let read = |source| {
+            let tags = tags(source);
+            tags.iter().map(|tag| (tag.verb().to_owned(), tag.words.len())).collect::<Vec<_>>()
+        };
+        let of = |verb: &str, words| (verb.to_owned(), words);
+        assert_eq!(read("{%- for p in ps -%}x{%- endfor -%}"), [of("for", 4), of("endfor", 1)]);
+        assert_eq!(read("{{- points -}}{{-1}}{{ -1 }}"), [of("", 1), of("", 1), of("", 2)]);
+        assert_eq!(read("{#- {% for p in ps %} -#}{{ points }}"), [of("", 1)]);
+        assert_eq!(read("{%- raw -%}{{ x }}{%- endraw -%}{{- y -}}"), [of("", 1)]);
+        assert_eq!(read("{{-}}{%-%}{{--}}{{-"), vec![of("", 0); 4]);
+        let tags = tags("ab{%- set x = 1 -%}");
+        assert_eq!((tags[0].at, tags[0].words[0]), (2, (Word::Name("set"), 6)));
+    }
 }

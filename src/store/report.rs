@@ -1,6 +1,6 @@
 //! What a campaign's report asks: counts kept by the queue, touches, refusals.
 
-use super::{Conn, StoreError};
+use super::{Conn, Pair, StoreError};
 use crate::on;
 
 /// A message whose fate is not known.
@@ -95,23 +95,61 @@ pub async fn products(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<ProductCli
     on!(conn, "count clicks by product", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
 }
 
-/// The records of what sent mails showed, `n` of them after message `after`. Reads every row of the run in the end.
-pub async fn shown(conn: Conn<'_>, run: i64, after: i64, n: i64) -> Result<Vec<(i64, String)>, StoreError> {
-    const SQL: &str = "select s.message_id, s.body from shown s
-           join message m on m.run_id = s.run_id and m.id = s.message_id and m.state = 'sent'
-         where s.run_id = $1 and s.message_id > $2 order by s.message_id limit $3";
-    on!(conn, "read what mails showed", c => sqlx::query_as(SQL).bind(run).bind(after).bind(n).fetch_all(&mut *c).await)
+/// What is kept of a mail's blocks within its record. The one place where a record is read in the database: its blocks
+/// are few, its products are everybody's own. How JSON kept as text is opened differs.
+macro_rules! served {
+    ($before:literal, $after:literal) => {
+        Pair {
+            sqlite: concat!($before, "s.body ->> '$.k'", $after),
+            postgres: concat!($before, "cast(s.body as json) ->> 'k'", $after),
+        }
+    };
 }
 
-/// Products that people clicked: (message, slot, whether the member bought it within `within_ms` from then: 1 or 0).
-pub async fn product_clicks(conn: Conn<'_>, run: i64, within_ms: i64) -> Result<Vec<(i64, i64, i64)>, StoreError> {
-    const SQL: &str = "select t.message_id, t.slot, cast(max(case when exists (
+/// Lists of blocks that sent mails showed, as JSON, and how many mails showed each: at most `n`, most first. Reads every
+/// row of the run.
+pub async fn served(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    const SQL: Pair = served!(
+        "select served, count(*) as mails from (select ",
+        " as served from shown s join message m on m.run_id = s.run_id and m.id = s.message_id and m.state = 'sent'
+           where s.run_id = $1) c
+         where served is not null group by served order by mails desc, served limit $2"
+    );
+    let sql = conn.pick(&SQL);
+    on!(conn, "count what mails showed", c => sqlx::query_as(sql).bind(run).bind(n).fetch_all(&mut *c).await)
+}
+
+/// What people clicked, of products: (blocks of the mail, slot of the product, mails, those whose reader bought it
+/// within `within_ms` from then), at most `n`, most first.
+pub async fn product_clicks(
+    conn: Conn<'_>,
+    run: i64,
+    within_ms: i64,
+    n: i64,
+) -> Result<Vec<(String, i64, i64, i64)>, StoreError> {
+    const SQL: Pair = served!(
+        "select served, slot, count(*) as mails, cast(sum(bought) as bigint) from (select ",
+        " as served, t.message_id, t.slot, max(case when exists (
              select 1 from orders o join order_line l on l.orders_id = o.id
              where o.member_id = t.member_id and l.product_id = t.product_id and o.ordered_at_ms >= t.at_ms
-               and o.ordered_at_ms <= t.at_ms + $2 and o.status in ('completed', 'pending')) then 1 else 0 end) as bigint)
-         from touch t where t.run_id = $1 and t.kind = 'click' and t.class = 'human' and t.product_id is not null
-         group by t.message_id, t.slot";
-    on!(conn, "read clicks on products", c => sqlx::query_as(SQL).bind(run).bind(within_ms).fetch_all(&mut *c).await)
+               and o.ordered_at_ms <= t.at_ms + $2 and o.status in ('completed', 'pending')) then 1 else 0 end) as bought
+           from touch t join shown s on s.run_id = t.run_id and s.message_id = t.message_id
+             join message m on m.run_id = t.run_id and m.id = t.message_id and m.state = 'sent'
+           where t.run_id = $1 and t.kind = 'click' and t.class = 'human' and t.product_id is not null
+           group by t.message_id, t.slot, s.body) c
+         where served is not null group by served, slot order by mails desc, served, slot limit $3"
+    );
+    let sql = conn.pick(&SQL);
+    on!(conn, "count clicks on products", c =>
+        sqlx::query_as(sql).bind(run).bind(within_ms).bind(n).fetch_all(&mut *c).await)
+}
+
+/// Messages whose readers called them spam, by variant: `(variant, messages)`.
+pub async fn complaints(conn: Conn<'_>, run: i64) -> Result<Vec<(i64, i64)>, StoreError> {
+    const SQL: &str = "select m.variant, count(*) from complaint c
+           join message m on m.run_id = c.run_id and m.id = c.message_id
+         where c.run_id = $1 group by m.variant";
+    on!(conn, "count complaints", c => sqlx::query_as(SQL).bind(run).fetch_all(&mut *c).await)
 }
 
 /// What servers refused, most frequent first.

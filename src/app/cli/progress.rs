@@ -55,6 +55,10 @@ pub fn words(report: &Report, line: String) -> String {
     let _ = write!(out, "\n  opened by    {}", by_class(&report.opens));
     let _ = write!(out, "\n  clicked by   {}", by_class(&report.clicks));
     let _ = write!(out, "\n  unsubscribed {}", report.unsubscribed);
+    let _ = write!(out, "\n  complaints   {}", report.complaints);
+    if let Some(share) = report.rates.complained.filter(|share| *share > 0.0) {
+        let _ = write!(out, " ({:.2} % of the delivered)", share * 100.0);
+    }
     for version in &report.templates {
         let _ = write!(out, "\n  template     {} version {}: {} mails", version.template, version.version, version.n);
     }
