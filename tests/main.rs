@@ -43,6 +43,7 @@ mod recommend_evaluate;
 mod render;
 mod reply_classes;
 mod report;
+mod routes;
 mod sample_shop;
 mod segment_cli;
 mod segment_language;

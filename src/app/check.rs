@@ -12,6 +12,7 @@ use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
 use super::{dkim, hooks, keys, routes};
 use crate::base::World;
+use crate::domain::campaign::MailClass;
 use crate::domain::provider::ProviderTable;
 use crate::render::{Signers, compile};
 use crate::smtp::{Connection, Timeouts, TlsConfigs};
@@ -281,6 +282,12 @@ async fn look_at_routes(config: &Config, table: Option<&ProviderTable>, reach: b
     if config.routes.iter().any(|route| route.ca_file.is_none() && !super::config::is_loopback(&route.host)) {
         for trouble in troubles {
             part.warn("certificates", trouble, "install the package ca-certificates");
+        }
+    }
+    for class in MailClass::ALL {
+        if !config.routes.iter().any(|route| route.kept_for.is_open() || route.kept_for.names(*class, "", "")) {
+            let what = format!("every route is kept for something else than {class} mail: it may wait for ever");
+            part.warn("[[route]] for", what, "leave `for` out of one route, or name the class there");
         }
     }
     for route in &config.routes {

@@ -301,6 +301,8 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
             signs: configured.dkim == Signer::Indicia,
             pace: shelf.route_pace(configured).await?,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+            weight: configured.weight,
+            kept_for: configured.kept_for.clone(),
         }));
     }
     if let Some(mailbox) = mailbox {
@@ -313,6 +315,8 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
             signs: true,
             pace: None,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+            weight: 1.0,
+            kept_for: Default::default(),
         }));
     }
     Ok(links)

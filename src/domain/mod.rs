@@ -17,6 +17,7 @@ pub mod provider;
 pub mod published;
 pub mod recommend;
 pub mod retry;
+pub mod routing;
 pub mod segment;
 pub mod shown;
 pub mod suppression;

@@ -10,6 +10,7 @@ use crate::base::World;
 use crate::domain::campaign::MailClass;
 use crate::domain::catalog::Catalog;
 use crate::domain::message::RunState;
+use crate::domain::routing::Shares;
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Turn, Turns};
 use crate::store::run::{self, Run};
@@ -54,8 +55,10 @@ pub struct Dispatch<L> {
     /// Jobs waiting for couriers in all.
     active_max: usize,
     runs: BTreeMap<i64, Sending>,
-    /// Which providers are left alone over which routes.
-    closed: HashSet<(String, i64)>,
+    /// Which providers are left alone over which routes, by their place in the list.
+    closed: HashSet<(usize, i64)>,
+    /// What each route was given.
+    shares: Shares,
     /// The lane after which the next round starts.
     turn_of: usize,
 }
@@ -63,6 +66,8 @@ pub struct Dispatch<L> {
 struct Sending {
     context: Arc<RunContext>,
     lanes: Vec<LaneState>,
+    /// The routes kept for the likes of it, then those that take it while none of the former can be used.
+    ways: [Vec<usize>; 2],
 }
 
 struct LaneState {
@@ -103,6 +108,7 @@ impl<L: Library> Dispatch<L> {
         (claim_batch_max, active_max): (usize, usize),
     ) -> Dispatch<L> {
         let claim_batch_max = claim_batch_max.max(1);
+        let shares = Shares::new(routes.iter().map(|link| link.weight).collect());
         Dispatch {
             db,
             world,
@@ -114,6 +120,7 @@ impl<L: Library> Dispatch<L> {
             active_max,
             runs: BTreeMap::new(),
             closed: HashSet::new(),
+            shares,
             turn_of: 0,
         }
     }
@@ -136,8 +143,16 @@ impl<L: Library> Dispatch<L> {
                 Ok(context) => {
                     let providers = run::lanes(reader.conn(), run.id).await?;
                     let lanes = self.lanes(providers).await?;
+                    let ways = self.ways(run);
                     tracing::info!(run = run.id, lanes = lanes.len(), "campaign {} is sending", run.campaign);
-                    self.runs.insert(run.id, Sending { context: Arc::new(context), lanes });
+                    if ways.iter().all(Vec::is_empty) {
+                        tracing::error!(
+                            run = run.id,
+                            "campaign {} waits: every [[route]] is kept for other mail by its `for`",
+                            run.campaign
+                        );
+                    }
+                    self.runs.insert(run.id, Sending { context: Arc::new(context), lanes, ways });
                 }
                 Err(ContextError::Store(error)) => return Err(error),
                 Err(error) => {
@@ -145,17 +160,27 @@ impl<L: Library> Dispatch<L> {
                 }
             }
         }
-        self.closed = gate::closed(reader.conn(), self.world.now_ms()).await?;
+        let closed = gate::closed(reader.conn(), self.world.now_ms()).await?;
         drop(reader);
-        for link in &self.routes {
+        let route = |name: &str| self.routes.iter().position(|link| link.route.name == name);
+        self.closed = closed.into_iter().filter_map(|(name, provider)| Some((route(&name)?, provider))).collect();
+        for (at, link) in self.routes.iter().enumerate() {
             let down = !link.health.is_up(self.world.now_ms());
-            let is_closed = |job: &Job| {
-                !self.closed.is_empty() && self.closed.contains(&(link.route.name.clone(), job.row.provider_id))
-            };
+            let is_closed = |job: &Job| self.closed.contains(&(at, job.row.provider_id));
             let unwanted = link.jobs.withdraw(|job| down || !self.wants(job) || is_closed(job));
             self.give_back(unwanted).await;
         }
         Ok(())
+    }
+
+    /// The routes a run may take: those kept for the likes of it, and those open to all.
+    fn ways(&self, run: &Run) -> [Vec<usize>; 2] {
+        let all = || self.routes.iter().enumerate();
+        let kept = all()
+            .filter(|(_, link)| link.kept_for.names(run.doc.class, &run.doc.topic, &run.campaign))
+            .map(|(at, _)| at);
+        let open = all().filter(|(_, link)| link.kept_for.is_open()).map(|(at, _)| at);
+        [kept.collect(), open.collect()]
     }
 
     async fn lanes(&self, providers: Vec<i64>) -> Result<Vec<LaneState>, StoreError> {
@@ -182,7 +207,7 @@ impl<L: Library> Dispatch<L> {
         self.runs.get(&job.run.run_id).is_some_and(|held| Arc::ptr_eq(&held.context, &job.run))
     }
 
-    /// Claims one batch for the emptiest route. `false`: nothing to do just now.
+    /// Claims one batch for a route that has room. `false`: nothing to do just now.
     ///
     /// # Errors
     /// The database's.
@@ -192,55 +217,70 @@ impl<L: Library> Dispatch<L> {
         if waiting >= self.active_max {
             return Ok(false);
         }
-        let Some(route) = self.hungriest(now_ms) else { return Ok(false) };
+        if !self.routes.iter().any(|link| link.health.is_up(now_ms) && self.has_room(link)) {
+            return Ok(false);
+        }
         let lanes: Vec<(i64, usize)> =
             self.runs.iter().flat_map(|(id, held)| (0..held.lanes.len()).map(move |at| (*id, at))).collect();
         for step in 0..lanes.len() {
             let (run_id, at) = lanes[(self.turn_of + step) % lanes.len()];
-            let lane = &self.runs[&run_id].lanes[at];
-            let is_closed = |route: &str| self.closed.contains(&(route.to_owned(), lane.provider_id));
-            if lane.asleep_until_ms > now_ms || (!self.closed.is_empty() && is_closed(&self.routes[route].route.name)) {
+            let held = &self.runs[&run_id];
+            if held.lanes[at].asleep_until_ms > now_ms {
                 continue;
             }
+            let Some((route, limit)) = self.way(held, &held.lanes[at], now_ms) else { continue };
             self.turn_of = (self.turn_of + step + 1) % lanes.len();
-            if self.claim(run_id, at, route, now_ms).await? {
+            let found = self.claim(run_id, at, (route, limit), now_ms).await?;
+            if found > 0 {
+                self.shares.gave(route, found);
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The healthy route with the most room, if any has room for a batch.
-    fn hungriest(&self, now_ms: i64) -> Option<usize> {
-        let room = |link: &RouteLink| {
-            let slots = link.connections.max(1);
-            let wanted = slots * 2 + self.claim_batch_max;
-            wanted.saturating_sub(link.jobs.len())
-        };
-        let up = (0..self.routes.len()).filter(|at| {
-            let link = &self.routes[*at];
-            link.health.is_up(now_ms) && room(link) >= self.claim_batch_max
-        });
-        up.max_by_key(|at| room(&self.routes[*at]))
+    /// The route a lane takes next, and how much of it; `None`: it waits. Of the routes that are up, open to the lane's
+    /// provider and not waiting for tokens, it is the one furthest behind its share. One that has no room is passed over,
+    /// unless the weights differ: then the others do not run away from it.
+    fn way(&self, held: &Sending, lane: &LaneState, now_ms: i64) -> Option<(usize, usize)> {
+        let usable =
+            |at: &usize| self.routes[*at].health.is_up(now_ms) && !self.closed.contains(&(*at, lane.provider_id));
+        let ways = held.ways.iter().find(|ways| ways.iter().any(usable))?;
+        let ready =
+            |at: usize| Some((at, self.limit(held, lane, at)?)).filter(|(at, _)| self.has_room(&self.routes[*at]));
+        let unspent = ways.iter().copied().filter(|at| usable(at) && self.limit(held, lane, *at).is_some());
+        match self.shares.are_even() {
+            true => ready(self.shares.next(unspent.filter(|at| self.has_room(&self.routes[*at])))?),
+            false => ready(self.shares.next(unspent)?),
+        }
     }
 
-    async fn claim(&mut self, run_id: i64, at: usize, route: usize, now_ms: i64) -> Result<bool, StoreError> {
+    fn has_room(&self, link: &RouteLink) -> bool {
+        link.jobs.len() <= link.connections.max(1) * 2
+    }
+
+    /// How much of a lane is claimed ahead for a route; `None`: what waits there has no tokens yet.
+    fn limit(&self, held: &Sending, lane: &LaneState, route: usize) -> Option<usize> {
+        let link = &self.routes[route];
+        let paces = [held.context.pace.as_ref(), lane.paces.get(route).and_then(Option::as_ref), link.pace.as_ref()];
+        let slowest = paces.into_iter().flatten().map(|pace| pace.per_second()).fold(f64::INFINITY, f64::min);
+        let limit = ((slowest * CLAIM_AHEAD_SECONDS).ceil().max(1.0)).min(self.claim_batch_max as f64) as usize;
+        (limit == self.claim_batch_max || link.jobs.len() < limit).then_some(limit)
+    }
+
+    async fn claim(
+        &mut self,
+        run_id: i64,
+        at: usize,
+        (route, limit): (usize, usize),
+        now_ms: i64,
+    ) -> Result<usize, StoreError> {
         let link = self.routes[route].clone();
         let held = &self.runs[&run_id];
         let (context, lane) = (held.context.clone(), &held.lanes[at]);
         let provider_id = lane.provider_id;
         let provider = lane.provider.clone();
         let provider_pace = lane.paces.get(route).cloned().flatten();
-        let slowest = [&context.pace, &provider_pace, &link.pace]
-            .into_iter()
-            .flatten()
-            .map(|pace| pace.per_second())
-            .fold(f64::INFINITY, f64::min);
-        let limit = ((slowest * CLAIM_AHEAD_SECONDS).ceil().max(1.0)).min(self.claim_batch_max as f64) as usize;
-        let ahead = link.jobs.len();
-        if limit < self.claim_batch_max && ahead >= limit {
-            return Ok(false);
-        }
         let mut tx = self.db.begin(Lane::Bulk).await?;
         let claimed =
             claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
@@ -253,7 +293,7 @@ impl<L: Library> Dispatch<L> {
             }
             self.prepare(&context, &link, claimed, (provider, provider_pace), now_ms).await
         };
-        let found = !leases.is_empty();
+        let found = leases.len();
         match prepared.await {
             Ok(jobs) => link.jobs.push(jobs),
             Err(error) => {
@@ -358,9 +398,7 @@ impl<L: Library> Dispatch<L> {
 
     async fn give_back(&self, jobs: Vec<Job>) {
         let now_ms = self.world.now_ms();
-        let due = |link_down: i64| link_down.max(now_ms);
-        let latest = self.routes.iter().map(|link| link.health.retry_at_ms()).min().unwrap_or(0);
-        let released = || Outcome::Released { due_at_ms: due(latest) };
+        let released = || Outcome::Released { due_at_ms: now_ms };
         self.settle_all(jobs.iter().map(|job| (Lease::of(job), released()))).await;
     }
 

@@ -12,6 +12,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
 use crate::domain::recommend::History;
 use crate::domain::retry::Retry;
+use crate::domain::routing::KeptFor;
 use crate::queue::Outcome;
 use crate::queue::claim::Claimed;
 use crate::render::{Compiled, Stationery};
@@ -168,6 +169,9 @@ pub struct RouteLink {
     pub signs: bool,
     pub pace: Option<Arc<Pace>>,
     pub health: Health,
+    /// How much it takes beside other routes, above 0.
+    pub weight: f64,
+    pub kept_for: KeptFor,
 }
 
 /// Whether a route can be reached: a route that cannot is left alone for a while, longer each time.

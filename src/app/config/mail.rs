@@ -9,6 +9,7 @@ use super::duration;
 use super::section::Section;
 use crate::domain::address::Email;
 use crate::domain::retry;
+use crate::domain::routing::KeptFor;
 use crate::render;
 use crate::smtp::{Timeouts, Tls};
 
@@ -105,6 +106,10 @@ pub struct Route {
     pub dkim: Signer,
     /// Whether the limits of `shaping.toml` hold on this route.
     pub shaping: bool,
+    /// How much it takes beside other routes.
+    pub weight: f64,
+    /// What it is kept for.
+    pub kept_for: KeptFor,
     /// Limits per provider, before those of `shaping.toml`.
     pub providers: Vec<Limit>,
 }
@@ -150,6 +155,8 @@ impl Route {
             pipelining: s.flag("pipelining").unwrap_or(true),
             dkim: s.parsed("dkim", "\"indicia\" or \"smarthost\"").unwrap_or(Signer::Indicia),
             shaping: s.flag("shaping").unwrap_or(true),
+            weight: s.number("weight", 0.001, 1_000.0).unwrap_or(1.0),
+            kept_for: KeptFor::new(s.texts("for").unwrap_or_default()),
         }
     }
 }
