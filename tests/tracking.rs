@@ -67,6 +67,36 @@ async fn a_sealed_link_leads_to_the_address_it_carries() {
 }
 
 #[tokio::test]
+async fn who_guesses_is_told_to_wait_and_nobody_else_is() {
+    let test = crate::support::db::sqlite().await;
+    campaign(&test.db).await;
+    let site = Site::start_behind(&test.db, &["127.0.0.1"], Bounds::default()).await;
+    let from = async |address: &str, path: &str| {
+        site.ask("GET", path, &format!("{PERSON}X-Forwarded-For: {address}\r\n"), b"").await
+    };
+    let pages = ["/o/guess.gif", "/c/guess", "/u/guess", "/p/guess", "/v/guess"];
+    for n in 0..60 {
+        let path = pages[n % pages.len()];
+        let expected = if path.starts_with("/o/") { 200 } else { 404 };
+        assert_eq!(from("192.0.2.7", path).await.status, expected, "{path}");
+    }
+    for path in pages {
+        let answer = from("192.0.2.7", path).await;
+        assert_eq!((answer.status, answer.body.len()), (429, 0), "{path}");
+        assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("60"), Some("close")));
+    }
+    let answer = site.ask("POST", "/u/guess", "X-Forwarded-For: 192.0.2.7\r\nContent-Length: 0\r\n", b"").await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(from("192.0.2.7", &site.path('o', Use::Open, 1)).await.status, 200, "a true link never waits");
+    assert_eq!(from("192.0.2.7", &site.path('u', Use::Unsubscribe, 1)).await.status, 200);
+    assert_eq!(from("192.0.2.8", "/c/guess").await.status, 404, "others may err");
+    site.world.advance(2_000);
+    assert_eq!(from("192.0.2.7", "/c/guess").await.status, 404);
+    assert_eq!(from("192.0.2.7", "/c/guess").await.status, 429);
+    assert_eq!(number(&test.db, "select count(*) from touch").await, 1);
+}
+
+#[tokio::test]
 async fn nothing_forged_leads_anywhere_or_leaves_a_trace() {
     let test = crate::support::db::sqlite().await;
     campaign(&test.db).await;

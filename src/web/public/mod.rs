@@ -4,6 +4,7 @@
 //! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
 //! that we put into the mail ourselves.
 
+mod guess;
 mod preferences;
 mod touch;
 mod view;
@@ -56,7 +57,8 @@ pub struct PublicState {
 /// Serves the public pages until `shutdown`, then finishes what is under way.
 pub async fn serve(listener: TcpListener, state: PublicState, shutdown: CancellationToken) {
     let (bounds, metrics) = (state.bounds.clone(), state.metrics.clone());
-    let site = Arc::new(Site { pixel: touch::pixel_headers(), state });
+    let guesses = guess::Guesses::new(&state.world);
+    let site = Arc::new(Site { pixel: touch::pixel_headers(), guesses, state });
     serve_http(listener, bounds, site, metrics, shutdown).await;
 }
 
@@ -64,6 +66,7 @@ struct Site {
     state: PublicState,
     /// The headers of every pixel, made once.
     pixel: HeaderMap,
+    guesses: guess::Guesses,
 }
 
 /// One request, taken apart.
@@ -112,6 +115,25 @@ impl Site {
         };
         self.state.metrics.answered(page, answer.status().as_u16());
         answer
+    }
+
+    /// The answer to a token that proves nothing: that there is no such page, or to whoever tries on and on, to wait.
+    fn forged(&self, asked: &Asked<'_>) -> Response<Body> {
+        self.slowed(asked).unwrap_or_else(|| self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found"))
+    }
+
+    /// The answer to whoever guessed too often.
+    fn slowed(&self, asked: &Asked<'_>) -> Option<Response<Body>> {
+        let address = self.state.proxies.client(asked.peer, asked.headers);
+        if self.guesses.may_be_wrong(address, self.state.world.now_ms()) {
+            return None;
+        }
+        let mut answer = Response::new(Body::default());
+        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        // The next guess costs a new connection.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Some(answer)
     }
 
     fn shop(&self, asked: &Asked<'_>) -> Response<Body> {

@@ -197,7 +197,7 @@ impl Site {
     /// The reader behind a token, or the answer to who is none.
     async fn read(&self, asked: &Asked<'_>, usage: Use) -> Result<(Token, Reader), Response<Body>> {
         let missing = || self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found");
-        let token = self.state.keys.open(usage, asked.token).map_err(|_| missing())?;
+        let token = self.state.keys.open(usage, asked.token).map_err(|_| self.forged(asked))?;
         if token.run == 0 {
             return Err(self.notice(lang(asked), StatusCode::OK, "preview"));
         }

@@ -30,8 +30,13 @@ impl Site {
     /// our database is away. An open that could not be written down is not counted; the log says so.
     pub(super) async fn open(&self, asked: &Asked<'_>) -> Response<Body> {
         let token = asked.token.strip_suffix(".gif").unwrap_or_default();
-        if let Ok(token) = self.state.keys.open(Use::Open, token) {
-            self.record(asked, TouchKind::Open, &token, None).await;
+        match self.state.keys.open(Use::Open, token) {
+            Ok(token) => self.record(asked, TouchKind::Open, &token, None).await,
+            Err(_) => {
+                if let Some(slowed) = self.slowed(asked) {
+                    return slowed;
+                }
+            }
         }
         let mut answer = Response::new(Body::from(PIXEL.as_slice()));
         *answer.headers_mut() = self.pixel.clone();
@@ -57,7 +62,7 @@ impl Site {
             };
         }
         let Ok((token, url)) = keys.open_link(asked.token) else {
-            return self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found");
+            return self.forged(asked);
         };
         self.record(asked, TouchKind::Click, &token, Some(url.clone())).await;
         self.lead_on(asked, &url)

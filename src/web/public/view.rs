@@ -16,7 +16,7 @@ const MAIL_POLICY: &str = "default-src 'none'; img-src http: https: data:; style
 impl Site {
     pub(super) async fn web_version(&self, asked: &Asked<'_>) -> Response<Body> {
         let Ok(token) = self.state.keys.open(Use::WebVersion, asked.token) else {
-            return self.notice(lang(asked), StatusCode::NOT_FOUND, "not_found");
+            return self.forged(asked);
         };
         if token.run == 0 {
             return self.notice(lang(asked), StatusCode::OK, "preview");
