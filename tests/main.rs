@@ -35,6 +35,7 @@ mod parity;
 mod pause;
 mod people;
 mod permission;
+mod poison;
 mod products;
 mod queue;
 mod queue_simulation;

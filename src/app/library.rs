@@ -1,10 +1,12 @@
 //! What the mails of a run are made from, kept as long as it holds: compiled template versions, the catalogue, senders.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::alone::Alone;
 use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{self, Config, Sender};
 use super::routes;
@@ -17,6 +19,7 @@ use crate::flow::dispatch::Library;
 use crate::flow::editions::{EditionError, Editions};
 use crate::flow::handover::{ContextError, RunContext};
 use crate::flow::pace::Pace;
+use crate::queue::claim::Claimed;
 use crate::render::{self, Compiled, Signers, Stationery};
 use crate::store::run::Run;
 use crate::store::{Db, StoreError, provider};
@@ -26,6 +29,7 @@ use crate::store::{Db, StoreError, provider};
 pub struct Shelf {
     inner: Arc<Inner>,
     signers: Signers,
+    alone: Option<Alone>,
 }
 
 struct Inner {
@@ -51,7 +55,12 @@ impl Shelf {
     ) -> Result<Shelf, CategoryRulesError> {
         let editions = Editions::new(db.clone(), category_rules(&config)?);
         let inner = Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() };
-        Ok(Shelf { inner: Arc::new(inner), signers: Signers::default() })
+        Ok(Shelf { inner: Arc::new(inner), signers: Signers::default(), alone: None })
+    }
+
+    /// The same, with a way to render mails apart from this process.
+    pub fn with_alone(self, alone: Alone) -> Shelf {
+        Shelf { alone: Some(alone), ..self }
     }
 
     /// The same, with keys that sign what is sent.
@@ -173,6 +182,13 @@ impl Library for Shelf {
         };
         let rate = routes::pace(configured, &self.inner.providers, name).per_second;
         self.pace(route, id, rate).await
+    }
+
+    async fn deadly(&self, run_id: i64, suspects: &[Claimed]) -> io::Result<HashSet<i64>> {
+        match &self.alone {
+            Some(alone) => alone.deadly(run_id, suspects, self.inner.world.now_ms()).await,
+            None => Ok(HashSet::new()),
+        }
     }
 
     async fn catalog(&self) -> Result<Catalog, StoreError> {

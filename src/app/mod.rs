@@ -1,5 +1,6 @@
 //! The top floor: the command line, the configuration, and the wiring of everything below.
 
+pub mod alone;
 pub mod category_rules;
 pub mod check;
 pub mod cli;

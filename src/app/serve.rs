@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::alone::Alone;
 use super::cli::{Failure, Session};
 use super::config::{Config, Signer};
 use super::dkim;
@@ -160,7 +161,8 @@ impl Daemon {
             late: CancellationToken::new(),
         };
         let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone())?
-            .signing(dkim::signers(&config)?);
+            .signing(dkim::signers(&config)?)
+            .with_alone(Alone::new(&config)?);
         let (mut crew, mut writers) = (Crew::default(), Crew::default());
         let mailbox = match config.routes.is_empty() {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),

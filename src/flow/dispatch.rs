@@ -12,7 +12,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::message::RunState;
 use crate::domain::routing::Shares;
 use crate::queue::claim::{self, Claimed, Mark};
-use crate::queue::{Outcome, Settle, Turn, Turns};
+use crate::queue::{Outcome, Settle, Trouble, Turn, Turns};
 use crate::store::run::{self, Run};
 use crate::store::{Db, Lane, StoreError, consent, gate, history, member, suppression};
 
@@ -20,6 +20,10 @@ use crate::store::{Db, Lane, StoreError, consent, gate, history, member, suppres
 const LANE_SLEEP_MAX_MS: i64 = 500;
 /// How long a mark is believed before a lane is looked at from its head again, milliseconds.
 const MARK_MAX_MS: i64 = 60_000;
+/// From so many deaths of daemons on a mail is tried apart before one holds it again.
+const CRASHES_MAX: i64 = 3;
+/// How long a mail waits that could not be tried so, milliseconds.
+const UNTRIED_PAUSE_MS: i64 = 60_000;
 /// Seconds of a slow rate that are claimed ahead.
 const CLAIM_AHEAD_SECONDS: f64 = 2.0;
 
@@ -37,6 +41,9 @@ pub trait Library: Send + Sync {
         route: &str,
         provider: (i64, &str),
     ) -> impl Future<Output = Result<Option<Arc<Pace>>, StoreError>> + Send;
+
+    /// Those of `suspects` that a process died of which rendered them apart from this one.
+    fn deadly(&self, run_id: i64, suspects: &[Claimed]) -> impl Future<Output = std::io::Result<HashSet<i64>>> + Send;
 
     /// The catalogue, at most some seconds old.
     fn catalog(&self) -> impl Future<Output = Result<Catalog, StoreError>> + Send;
@@ -346,6 +353,7 @@ impl<L: Library> Dispatch<L> {
         (provider, provider_pace): (Arc<str>, Option<Arc<Pace>>),
         now_ms: i64,
     ) -> Result<Vec<Job>, StoreError> {
+        let claimed = self.without_deadly(context.run_id, link, claimed, now_ms).await;
         let ids: Vec<i64> = claimed.iter().filter_map(|row| row.member_id).collect();
         let mut reader = self.db.reader().await?;
         let mut members = member::profiles(reader.conn(), &ids).await?;
@@ -387,6 +395,35 @@ impl<L: Library> Dispatch<L> {
         Ok(jobs)
     }
 
+    /// The claimed rows without those that may have killed daemons: what a process of its own died of has failed, what
+    /// could not be tried so waits.
+    async fn without_deadly(&self, run_id: i64, link: &RouteLink, claimed: Vec<Claimed>, now_ms: i64) -> Vec<Claimed> {
+        let (suspects, mut good): (Vec<Claimed>, Vec<Claimed>) =
+            claimed.into_iter().partition(|row| row.crashes >= CRASHES_MAX);
+        if suspects.is_empty() {
+            return good;
+        }
+        let tried = self.library.deadly(run_id, &suspects).await;
+        if let Err(error) = &tried {
+            tracing::error!(run = run_id, %error, "mails over which daemons died could not be tried apart");
+        }
+        for row in suspects {
+            let (outcome, trouble) = match &tried {
+                Ok(deadly) if !deadly.contains(&row.id) => {
+                    good.push(row);
+                    continue;
+                }
+                Ok(_) => (Outcome::Failed { why: "render" }, Some(killer(&link.route.name))),
+                Err(_) => (Outcome::Released { due_at_ms: now_ms + UNTRIED_PAUSE_MS }, None),
+            };
+            let Lease { run_id, id, attempt, variant } = Lease::of_row(run_id, &row);
+            let settle = Settle { run_id, id, attempt, variant, outcome, at_ms: now_ms, trouble };
+            // When the writer has ended, so does this process, and the row is taken back.
+            let _ = self.turns.settle(Turn { settle: Some(settle), arm: None }).await;
+        }
+        good
+    }
+
     /// Gives every waiting job back: the daemon stops.
     pub async fn stop(&mut self) {
         self.runs.clear();
@@ -411,5 +448,18 @@ impl<L: Library> Dispatch<L> {
             settling.spawn(async move { turns.settle(Turn { settle: Some(settle), arm: None }).await });
         }
         while settling.join_next().await.is_some() {}
+    }
+}
+
+/// What is kept of a mail that kills whoever renders it.
+fn killer(route: &str) -> Trouble {
+    Trouble {
+        route: route.to_owned(),
+        stage: "render",
+        class: "crash",
+        code: None,
+        enhanced: None,
+        text: format!("daemons died over this mail {CRASHES_MAX} times, and so did a process that only rendered it"),
+        against: None,
     }
 }

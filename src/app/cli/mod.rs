@@ -31,6 +31,7 @@ pub mod message;
 pub mod migrate;
 mod progress;
 pub mod recommend;
+pub mod render_alone;
 pub mod render_trial;
 pub mod segment;
 pub mod serve;
@@ -104,6 +105,7 @@ commands! {
         Migrate => migrate,
         #[command(subcommand)]
         Recommend => recommend,
+        RenderAlone => render_alone,
         RenderTrial => render_trial,
         Serve => serve,
     }
