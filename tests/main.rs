@@ -32,6 +32,7 @@ mod member_day;
 mod member_show;
 mod metrics;
 mod parity;
+mod partitions;
 mod pause;
 mod people;
 mod permission;

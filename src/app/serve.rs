@@ -27,7 +27,7 @@ use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::tag_rules::tag_rules;
-use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, WENT_BACK, Watch};
+use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -68,6 +68,8 @@ const RULES_LOOK: Duration = Duration::from_secs(1);
 const BREAKERS_LOOK: Duration = Duration::from_secs(1);
 /// How often what waits is counted for `/metrics`.
 const GAUGES_LOOK: Duration = Duration::from_secs(2);
+/// How often room is made for the months and runs to come.
+const ROOM_AHEAD_LOOK: Duration = Duration::from_secs(3600);
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
 
@@ -403,6 +405,9 @@ impl Base {
         let mut gauges = Gauges { db: self.db.clone(), metrics: self.metrics.clone() };
         let late = self.late.clone();
         crew.spawn("gauges", async move { repeat("gauges", late, GAUGES_LOOK, &mut gauges).await });
+        let mut room = Room { db: self.db.clone(), world: self.world.clone() };
+        let late = self.late.clone();
+        crew.spawn("room", async move { repeat("room", late, ROOM_AHEAD_LOOK, &mut room).await });
     }
 
     /// Takes in what comes back; says where it is listened for.

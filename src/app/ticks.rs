@@ -24,6 +24,7 @@ use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
 use crate::flow::relate::{self, RelateError};
 use crate::queue::count;
+use crate::store::schema::partition;
 use crate::store::{Db, Lane, StoreError, daemon, outbox};
 
 /// Events waiting to be learned from that are counted, at most.
@@ -233,6 +234,27 @@ impl Worker for Gauges {
             self.metrics.stand(state.as_str(), n);
         }
         self.metrics.unlearned.set(unlearned);
+        Ok(false)
+    }
+}
+
+/// Makes room in PostgreSQL's largest tables before it is needed.
+pub struct Room {
+    pub db: Db,
+    pub world: World,
+}
+
+impl Worker for Room {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        let mut reader = self.db.reader().await?;
+        match partition::make_ahead(reader.conn(), self.world.now_ms()).await {
+            Ok(0) => {}
+            Ok(made) => tracing::info!(made, "made partitions for what is to come"),
+            // There is time: what is not made now stands in the default partition at worst.
+            Err(error) => tracing::warn!(%error, "partitions were not made; it is tried again in an hour: {error}"),
+        }
         Ok(false)
     }
 }

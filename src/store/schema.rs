@@ -1,5 +1,7 @@
 //! How far a database's tables are behind this program's.
 
+pub mod partition;
+
 use super::{Conn, Pair, StoreError};
 use crate::on;
 
