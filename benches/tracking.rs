@@ -237,6 +237,7 @@ impl Site {
             proxies: TrustedProxies::default(),
             bounds: Bounds::default(),
             hooks: Hooks::none(),
+            signup: None,
             shop: None,
         };
         tokio::spawn(public::serve(listener, state, CancellationToken::new()));

@@ -52,6 +52,7 @@ mod segment_language;
 mod segment_oracle;
 mod segment_store;
 mod signing;
+mod signup;
 mod sink_421;
 mod sink_451_dot;
 mod sink_451_rcpt;

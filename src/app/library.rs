@@ -11,7 +11,7 @@ use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{self, Config, Sender};
 use super::routes;
 use crate::base::World;
-use crate::domain::campaign::MailClass;
+use crate::domain::campaign::{MailClass, RunDoc, STANDING_MS};
 use crate::domain::catalog::Catalog;
 use crate::domain::provider::{OTHER, ProviderTable};
 use crate::domain::retry::Retry;
@@ -124,9 +124,11 @@ impl Shelf {
         self.pace(&route.name, 0, route.per_second).await
     }
 
-    fn retry(&self, class: MailClass) -> Retry {
+    fn retry(&self, doc: &RunDoc) -> Retry {
         let config = &self.inner.config.retry;
-        let (pauses, ttl_ms) = match class {
+        let (pauses, ttl_ms) = match doc.class {
+            // It began long before most of its messages: their tries alone end them.
+            MailClass::Transactional if doc.is_standing() => (&config.transactional_ms, 2 * STANDING_MS),
             MailClass::Marketing => (&config.bulk_ms, config.ttl_ms),
             MailClass::Transactional => (&config.transactional_ms, config.ttl_transactional_ms),
         };
@@ -165,7 +167,7 @@ impl Library for Shelf {
             scope: if doc.class == MailClass::Marketing { doc.topic.clone() } else { String::new() },
             stationery: self.stationery(id, &doc.campaign, &doc.topic, doc.class, &doc.sender)?,
             versions,
-            retry: self.retry(doc.class),
+            retry: self.retry(doc),
             pace: self.pace(&format!("run:{}", run.id), 0, doc.rate).await?,
         })
     }

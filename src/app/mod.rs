@@ -21,6 +21,7 @@ pub mod mailbox;
 pub mod reply_rules;
 mod routes;
 pub mod serve;
+mod signup;
 pub mod tag_rules;
 mod ticks;
 pub mod workers;

@@ -26,6 +26,7 @@ use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
 use super::reply_rules::ReplyRules;
 use super::routes;
+use super::signup;
 use super::tag_rules::tag_rules;
 use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
 use super::workers::{Crew, repeat};
@@ -51,7 +52,7 @@ use crate::store::{Db, Lane, StoreError, daemon, setting};
 use crate::web::Pages;
 use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
-use crate::web::public::{self, Hook, Hooks, PublicState};
+use crate::web::public::{self, Hook, Hooks, PublicState, SignupForm};
 
 /// How long a route that failed is left alone: first, and at most.
 const ROUTE_PAUSE_FIRST_MS: i64 = 500;
@@ -70,6 +71,8 @@ const BREAKERS_LOOK: Duration = Duration::from_secs(1);
 const GAUGES_LOOK: Duration = Duration::from_secs(2);
 /// How often room is made for the months and runs to come.
 const ROOM_AHEAD_LOOK: Duration = Duration::from_secs(3600);
+/// How often, in the time that a sign-up may be confirmed, those are looked for that nobody did.
+const LAPSE_LOOKS: i64 = 10;
 /// Connections to the built-in mailbox.
 const MAILBOX_CONNECTIONS: usize = 8;
 
@@ -128,6 +131,7 @@ struct Known {
     editions: Editions,
     replies: watch::Receiver<Arc<crate::domain::bounce::Rules>>,
     hooks: Vec<Hook>,
+    signup: Option<SignupForm>,
 }
 
 impl Daemon {
@@ -182,6 +186,8 @@ impl Daemon {
         let mut tx = base.db.begin(Lane::Bulk).await?;
         let secret = setting::addr_secret(tx.conn(), &base.world).await?;
         tx.commit().await?;
+        signup::publish_letter(&config, &base.db, base.world.now_ms()).await?;
+        let signup = signup::form(&config, secret.clone())?;
         let letters = mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone());
         let known = Known {
             secret,
@@ -192,6 +198,7 @@ impl Daemon {
             editions: shelf.editions(),
             replies: rules_of_replies,
             hooks: hooks::hooks(&config)?,
+            signup,
         };
         base.listen(&mut writers, [http, admin], &public_url, known);
         let ready = Ready {
@@ -441,6 +448,10 @@ impl Base {
     }
 
     fn learn(&self, crew: &mut Crew, rules: Arc<Rules>) {
+        let mut lapse = signup::Lapse { db: self.db.clone(), world: self.world.clone() };
+        let soft = self.soft.clone();
+        let idle = Duration::from_millis((self.config.signup.valid_ms / LAPSE_LOOKS).clamp(100, 60_000).unsigned_abs());
+        crew.spawn("lapse", async move { repeat("lapse", soft, idle, &mut lapse).await });
         let mut learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
         let soft = self.soft.clone();
         crew.spawn("learn", async move { repeat("learn", soft, LEARN_IDLE, &mut learn).await });
@@ -481,6 +492,7 @@ impl Base {
             proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
             bounds: Default::default(),
             hooks: Hooks::new(known.hooks, tellings),
+            signup: known.signup,
             shop: known.shop.as_ref().map(|_| known.admin_url.clone()),
         };
         writers.spawn("http", public::serve(http, state, self.late.clone()));

@@ -27,6 +27,7 @@ pub enum Use {
     WebVersion = 5,
     Verp = 6,
     Stamp = 7,
+    Confirm = 8,
 }
 
 /// What a token says. `run` 0 is a preview: such a token proves nothing.

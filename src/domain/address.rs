@@ -123,7 +123,12 @@ impl AddrSecret {
     /// The key of an address: 63 bits of HMAC-SHA-256 over its folded form. What `member`, `message` and
     /// `suppression` join by.
     pub fn key(&self, email: &Email) -> i64 {
-        let tag = hmac::sign(&self.0, email.folded().as_bytes());
+        self.hash(&email.folded())
+    }
+
+    /// 63 bits of HMAC-SHA-256 over any text.
+    pub fn hash(&self, text: &str) -> i64 {
+        let tag = hmac::sign(&self.0, text.as_bytes());
         i64::from_be_bytes(tag.as_ref()[..8].try_into().expect("eight bytes of a tag")) & i64::MAX
     }
 }

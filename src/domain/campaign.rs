@@ -9,6 +9,8 @@ use crate::text_enum;
 pub const VARIANTS_MAX: usize = 8;
 /// Longest campaign name, bytes.
 pub const NAME_BYTES_MAX: usize = 100;
+/// How long after its month began a standing run takes messages and sends them, milliseconds: the month, and a day.
+pub const STANDING_MS: i64 = 32 * 86_400_000;
 
 text_enum! {
     /// What a mail is for: it decides consent, caps, retries and headers.
@@ -154,6 +156,11 @@ pub struct Draws {
 }
 
 impl RunDoc {
+    /// Whether it is a standing run's: nobody is selected, messages come one by one.
+    pub fn is_standing(&self) -> bool {
+        self.segment.is_empty()
+    }
+
     /// The draws of this run under its seed.
     pub fn draws(&self, seed: i64) -> Draws {
         let mut sum = 0.0;

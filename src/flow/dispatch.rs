@@ -368,10 +368,15 @@ impl<L: Library> Dispatch<L> {
         let mut histories = history::load(reader.conn(), &ids, now_ms).await?;
         drop(reader);
         let catalog = self.library.catalog().await?;
-        let (mut jobs, mut skipped) = (Vec::with_capacity(claimed.len()), Vec::new());
+        let (mut jobs, mut skipped, mut again) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
         for row in claimed {
             let id = row.member_id.unwrap_or_default();
             let member = members.remove(&id);
+            // A member's second mail in one claim waits for the next: what is known of a member goes with one mail.
+            if member.is_none() && ids.iter().filter(|other| **other == id).count() > 1 {
+                again.push((Lease::of_row(context.run_id, &row), Outcome::Released { due_at_ms: now_ms }));
+                continue;
+            }
             let why = match &member {
                 None => Some("erased"),
                 Some(member) if suppressed.contains_key(&member.addr_key) => Some("suppressed"),
@@ -391,7 +396,7 @@ impl<L: Library> Dispatch<L> {
                 None => jobs.push(job),
             }
         }
-        self.settle_all(skipped).await;
+        self.settle_all(skipped.into_iter().chain(again)).await;
         Ok(jobs)
     }
 

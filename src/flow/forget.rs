@@ -10,6 +10,7 @@ use crate::domain::address::Email;
 use crate::domain::member::Member;
 use crate::domain::suppression::{SCOPE_ALL, SuppressionReason};
 use crate::store::dossier::{self, ConsentChange, Event, Message, OrderLine, Profile, Tag, Touch};
+use crate::store::signup::{self, Asked};
 use crate::store::suppression::{self, Suppression};
 use crate::store::{Conn, Db, Lane, StoreError, erase};
 
@@ -23,6 +24,8 @@ pub struct Dossier {
     pub attributes: BTreeMap<String, String>,
     /// Every change of consent, with the words shown.
     pub consents: Vec<ConsentChange>,
+    /// What the sign-up form was asked for in the member's name, confirmed or not.
+    pub signups: Vec<Asked>,
     pub suppressions: Vec<Entry>,
     pub tags: Vec<Tag>,
     pub events: Vec<Event>,
@@ -57,6 +60,7 @@ pub async fn dossier(mut conn: Conn<'_>, member: Member) -> Result<Dossier, Stor
         profile: dossier::profile(conn.again(), id).await?.pop(),
         attributes: member.attributes,
         consents: dossier::consents(conn.again(), id).await?,
+        signups: signup::of_member(conn.again(), id).await?,
         suppressions: suppressions.into_iter().map(entry).collect(),
         tags: dossier::tags(conn.again(), id).await?,
         events: dossier::events(conn.again(), id).await?,

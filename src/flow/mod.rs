@@ -18,5 +18,6 @@ pub mod profile;
 pub mod publish;
 pub mod relate;
 pub mod report;
+pub mod signup;
 pub mod track;
 pub mod web_version;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::World;
-use crate::domain::campaign::MailClass;
+use crate::domain::campaign::{MailClass, STANDING_MS};
 use crate::domain::message::{MessageState, RunEvent, RunState};
 use crate::queue::sweep::{self, SWEEP_BATCH_MAX, Sweep};
 use crate::queue::{audit, count, enqueue};
@@ -132,8 +132,12 @@ async fn shift(db: &Db, run: &Run, event: RunEvent, now_ms: i64) -> Result<bool,
     Ok(moved.is_some())
 }
 
-/// Expires what is no longer worth sending, and ends the run when nothing is left to do.
+/// Expires what is no longer worth sending, and ends the run when nothing is left to do. A standing run waits for more
+/// until its month is over.
 async fn send_on(db: &Db, terms: &Terms, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
+    if run.doc.is_standing() && now_ms < run.scheduled_for_ms + STANDING_MS {
+        return Ok(false);
+    }
     let ttl_ms = match run.doc.class {
         MailClass::Marketing => terms.ttl_marketing_ms,
         MailClass::Transactional => terms.ttl_transactional_ms,

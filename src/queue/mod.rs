@@ -24,6 +24,7 @@ pub mod count;
 pub mod enqueue;
 pub mod recover;
 pub mod returned;
+pub mod standing;
 pub mod sweep;
 mod swift;
 pub mod turn;

@@ -290,7 +290,7 @@ fn written_host(value: &str) -> Option<String> {
 fn is_own_link(value: &str) -> bool {
     let inner = value.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or_default();
     let inner = inner.trim_matches('-').trim();
-    ["unsubscribe_url()", "preferences_url()", "web_version_url()"].contains(&inner)
+    ["unsubscribe_url()", "preferences_url()", "web_version_url()", "confirm_url()"].contains(&inner)
 }
 
 fn text_patches(source: &Source, text: &str, lang: Lang, slots: &mut Slots) -> Vec<Patch> {

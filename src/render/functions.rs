@@ -25,6 +25,7 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("unsubscribe_url()", "where the member unsubscribes"),
     ("preferences_url()", "where the member chooses topics"),
     ("web_version_url()", "this mail as a page"),
+    ("confirm_url()", "where a sign-up is confirmed, in the mail that asks for it"),
     ("now_local()", "now in the member's zone, as 2026-11-26T10:00:00"),
     ("range(end=, start=, step_by=)", "numbers, at most 200"),
     ("abort(reason)", "skips this member, for that reason"),
@@ -50,6 +51,7 @@ pub fn register(tera: &mut Tera, desk: &DeskRef) {
     tera.register_function("unsubscribe_url", |_: Kwargs, _: &State| mark('U', 0));
     tera.register_function("preferences_url", |_: Kwargs, _: &State| mark('F', 0));
     tera.register_function("web_version_url", |_: Kwargs, _: &State| mark('W', 0));
+    tera.register_function("confirm_url", |_: Kwargs, _: &State| mark('J', 0));
 }
 
 fn products(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {

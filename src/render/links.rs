@@ -107,6 +107,7 @@ impl Marks<'_> {
             b'U' => self.url("/u/", Use::Unsubscribe, &token, out),
             b'F' => self.url("/p/", Use::Preferences, &token, out),
             b'W' => self.url("/v/", Use::WebVersion, &token, out),
+            b'J' => self.url("/j/", Use::Confirm, &token, out),
             b'O' => {
                 self.url("/o/", Use::Open, &token, out);
                 out.extend_from_slice(b".gif");

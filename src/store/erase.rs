@@ -40,6 +40,7 @@ pub async fn member(mut conn: Conn<'_>, member_id: i64, addr_key: i64) -> Result
         "delete from member_tag where member_id = $1",
         "delete from consent where member_id = $1",
         "delete from consent_log where member_id = $1",
+        "delete from signup where member_id = $1",
         "update member set status = 'erased', email = null, addr_key = null, external_id = null, first_name = null,
            last_name = null, locale = 'en', zone = 'UTC', market = '', points = 0, orders = 0, revenue_minor = 0,
            last_order_at_ms = null, paused_until_ms = null, mail_epoch = mail_epoch + 1 where id = $1",

@@ -60,6 +60,7 @@ pub mod run;
 pub mod schema;
 pub mod segment;
 pub mod setting;
+pub mod signup;
 pub mod stray;
 pub mod strike;
 pub mod suppression;

@@ -102,6 +102,42 @@ pub async fn create(
     Ok(Some(id))
 }
 
+/// The standing run of a campaign that began at `began_ms`, made when it is missing: it sends from the first.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn stand(mut conn: Conn<'_>, doc: &RunDoc, began_ms: i64, seed: i64, now_ms: i64) -> Result<Run, StoreError> {
+    const CAMPAIGN: &str = "insert into campaign (name, created_at_ms) values ($1, $2) on conflict (name) do nothing";
+    const RUN: &str = "insert into run (campaign_id, scheduled_for_ms, state, seed, doc, created_at_ms, started_at_ms)
+         select c.id, $2, 'sending', $3, $4, $5, $5 from campaign c where c.name = $1
+         on conflict (campaign_id, scheduled_for_ms) do nothing";
+    const FIND: &str = select_run!("where c.name = $1 and r.scheduled_for_ms = $2");
+    let find = async |conn: Conn<'_>| -> Result<Option<RunRow>, StoreError> {
+        on!(conn, "find a standing run", c => sqlx::query_as(FIND)
+            .bind(&doc.campaign).bind(began_ms).fetch_optional(&mut *c).await)
+    };
+    if let Some(row) = find(conn.again()).await? {
+        return row.try_into();
+    }
+    on!(conn.again(), "create a campaign", c => sqlx::query(CAMPAIGN)
+        .bind(&doc.campaign).bind(now_ms).execute(&mut *c).await.map(|_| ()))?;
+    let text = doc_json(doc);
+    on!(conn.again(), "open a standing run", c => sqlx::query(RUN)
+        .bind(&doc.campaign).bind(began_ms).bind(seed).bind(&text).bind(now_ms).execute(&mut *c).await.map(|_| ()))?;
+    let row = find(conn).await?;
+    row.ok_or_else(|| StoreError::Inconsistent { what: format!("the run of {} vanished", doc.campaign) })?.try_into()
+}
+
+/// Replaces the document of a standing run; whoever sends it opens it anew.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn renew(conn: Conn<'_>, id: i64, doc: &RunDoc) -> Result<(), StoreError> {
+    const SQL: &str = "update run set doc = $2, generation = generation + 1 where id = $1";
+    let doc = doc_json(doc);
+    on!(conn, "renew a run's document", c => sqlx::query(SQL).bind(id).bind(&doc).execute(&mut *c).await.map(|_| ()))
+}
+
 fn doc_json(doc: &RunDoc) -> String {
     serde_json::to_string(doc).expect("a run's document is JSON")
 }

@@ -10,4 +10,4 @@ mod page;
 pub mod public;
 mod server;
 
-pub use page::Pages;
+pub use page::{Lang, Pages};

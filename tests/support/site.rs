@@ -143,6 +143,7 @@ impl Site {
             proxies: TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect()),
             bounds,
             hooks: Hooks::none(),
+            signup: None,
             shop: None,
         };
         let served = tokio::spawn(public::serve(listener, state, shutdown.clone()));

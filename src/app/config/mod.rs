@@ -19,7 +19,7 @@ pub use fault::{Fault, Faults};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
     Admin, Breaker, Consent, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules,
-    Shutdown, Tokens, Tracking, Webhook,
+    Shutdown, Signup, SignupTopic, Tokens, Tracking, Webhook,
 };
 pub use tree::Place;
 
@@ -60,6 +60,7 @@ pub struct Config {
     pub recommend: Recommend,
     pub tracking: Tracking,
     pub consent: Consent,
+    pub signup: Signup,
     pub dns: DnsServers,
 }
 
@@ -141,15 +142,33 @@ impl Config {
             recommend: part(&mut root, "recommend", Recommend::read),
             tracking: part(&mut root, "tracking", Tracking::read),
             consent: part(&mut root, "consent", Consent::read),
+            signup: part(&mut root, "signup", Signup::read),
             dns: part(&mut root, "dns", DnsServers::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));
         distinct(&root, "route", config.routes.iter().map(|route| route.name.as_str()));
+        config.look_at_signup(&root);
         let hooks: Vec<String> = config.webhooks.iter().map(Webhook::path).collect();
         distinct(&root, "webhook", hooks.iter().map(String::as_str));
         root.finish();
         config
+    }
+
+    fn look_at_signup(&self, root: &Section<'_>) {
+        distinct(root, "signup", self.signup.topics.iter().map(|topic| topic.name.as_str()));
+        if !self.signup.topics.is_empty() && self.signup_sender().is_none() {
+            let fix = "write under [signup] sender = the name of a [[sender]]";
+            root.fault("signup", "has no sender to ask back with", fix);
+        }
+    }
+
+    /// Who asks back whether a sign-up was meant: the one that is named, or the only one.
+    pub fn signup_sender(&self) -> Option<&Sender> {
+        match &self.signup.sender {
+            Some(name) => self.sender(name),
+            None => self.senders.first().filter(|_| self.senders.len() == 1),
+        }
     }
 
     /// The folder of the daemon's own small files (lock, keys): the database's on SQLite, else `data`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use crate::domain::breaker::Limits;
+use crate::domain::consent::is_topic;
 use crate::inbound::webhook::Provider;
 use crate::store::mask_password;
 use crate::text_enum;
@@ -399,6 +400,62 @@ pub struct Consent {
 impl Consent {
     pub(super) fn read(s: &mut Section<'_>) -> Consent {
         Consent { sunset_after_ms: s.duration_ms("sunset_after", 1) }
+    }
+}
+
+/// `[signup]`: the form by which people ask to be written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signup {
+    /// What may be chosen; empty: there is no form.
+    pub topics: Vec<SignupTopic>,
+    /// The `[[sender]]` that asks back; `None`: the only one there is.
+    pub sender: Option<String>,
+    /// The transactional template it asks with.
+    pub template: String,
+    /// Where it is said what is done with what people tell us.
+    pub privacy_url: Option<String>,
+    /// How long the link of the mail is good.
+    pub valid_ms: i64,
+}
+
+/// A topic of the form, as it is called in each language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignupTopic {
+    pub name: String,
+    pub en: String,
+    pub zh: String,
+    pub ru: String,
+}
+
+impl Signup {
+    pub(super) fn read(s: &mut Section<'_>) -> Signup {
+        let privacy_url = s.text("privacy_url");
+        if privacy_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+            s.fault("privacy_url", "is no web address", "write it like \"https://shop.example.com/privacy\"");
+        }
+        let mut topics = Vec::new();
+        for mut topic in s.sections("topic") {
+            topics.push(SignupTopic::read(&mut topic));
+            topic.finish();
+        }
+        Signup {
+            topics,
+            sender: s.text("sender"),
+            template: s.text("template").unwrap_or_else(|| "confirm-signup".to_owned()),
+            privacy_url,
+            valid_ms: s.duration_ms("valid", 1).unwrap_or(3 * 86_400_000),
+        }
+    }
+}
+
+impl SignupTopic {
+    fn read(s: &mut Section<'_>) -> SignupTopic {
+        let name = s.need("name", "write the topic as campaigns name it");
+        if !name.is_empty() && !is_topic(&name) {
+            s.fault("name", &format!("= {name:?} is no topic"), "use lower-case letters, digits, - and _");
+        }
+        let mut called = |lang| s.text(lang).filter(|text| !text.trim().is_empty()).unwrap_or_else(|| name.clone());
+        SignupTopic { en: called("en"), zh: called("zh"), ru: called("ru"), name }
     }
 }
 

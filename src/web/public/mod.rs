@@ -1,4 +1,4 @@
-//! The listener that faces the world: the links of sent mails, what mail providers tell, and nothing else.
+//! The listener that faces the world: the links of sent mails, the sign-up form, what mail providers tell, and nothing else.
 //!
 //! Every link is asked for with a sealed token (see [`crate::base::token`]); what a provider tells proves itself. `GET` and `HEAD` never change
 //! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
@@ -6,6 +6,7 @@
 
 mod guess;
 mod preferences;
+mod signup;
 mod touch;
 mod view;
 mod webhook;
@@ -19,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::signup::{SignupForm, Topic};
 pub use self::webhook::{Hook, Hooks};
 use super::client::TrustedProxies;
 use super::page::{Lang, Pages};
@@ -50,6 +52,8 @@ pub struct PublicState {
     pub bounds: Bounds,
     /// What mail providers may tell.
     pub hooks: Hooks,
+    /// The sign-up form; `None`: there is none.
+    pub signup: Option<SignupForm>,
     /// Where the shop of a demonstration is: the sample mail's links to `/demo…` are sent on to it.
     pub shop: Option<String>,
 }
@@ -74,6 +78,7 @@ struct Asked<'a> {
     method: &'static str,
     token: &'a str,
     path: &'a str,
+    query: &'a str,
     headers: &'a HeaderMap,
     peer: IpAddr,
 }
@@ -86,7 +91,8 @@ impl Answer for Site {
         let Some(method) = known(&head.method).filter(|_| path.len() <= PATH_BYTES_MAX) else {
             return self.refuse(&head.headers, page, path.len());
         };
-        let asked = Asked { method, token, path, headers: &head.headers, peer };
+        let query = head.uri.query().unwrap_or_default();
+        let asked = Asked { method, token, path, query, headers: &head.headers, peer };
         let answer = match (page, method) {
             ("o", "GET" | "HEAD") => self.open(&asked).await,
             ("c", "GET" | "HEAD") => self.click(&asked).await,
@@ -95,6 +101,10 @@ impl Answer for Site {
             ("p", "POST") => self.preferences_act(&asked, body).await,
             ("p", _) => self.preferences_page(&asked).await,
             ("v", "GET" | "HEAD") => self.web_version(&asked).await,
+            ("j", "POST") if token.is_empty() => self.signup_ask(&asked, body).await,
+            ("j", _) if token.is_empty() => self.signup_page(&asked),
+            ("j", "POST") => self.confirm_act(&asked, body).await,
+            ("j", _) => self.confirm_page(&asked).await,
             ("w", "POST") => self.webhook(&asked, body).await,
             ("robots", "GET" | "HEAD") => text("User-agent: *\nDisallow: /\n"),
             ("other", "GET") if path.starts_with("/demo") => self.shop(&asked),
@@ -173,7 +183,12 @@ impl Site {
 /// The page a path asks for, by its letter, and the token after it.
 fn split(path: &str) -> (&'static str, &str) {
     let Some((letter, token)) = path.get(1..).and_then(|rest| rest.split_once('/')) else {
-        return (if path == "/robots.txt" { "robots" } else { "other" }, "");
+        let page = match path {
+            "/robots.txt" => "robots",
+            "/j" => "j",
+            _ => "other",
+        };
+        return (page, "");
     };
     let page = match letter {
         "o" => "o",
@@ -181,6 +196,7 @@ fn split(path: &str) -> (&'static str, &str) {
         "u" => "u",
         "p" => "p",
         "v" => "v",
+        "j" => "j",
         "w" => "w",
         _ => "other",
     };
