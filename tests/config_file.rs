@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 13] = [
+const EXAMPLES: [&str; 16] = [
     "sqlite_bytes_max",
     "public_url",
     "trusted_proxies",
@@ -21,6 +21,9 @@ const EXAMPLES: [&str; 13] = [
     "servers",
     "sender",
     "privacy_url",
+    "mail",
+    "webhook_url",
+    "webhook_secret_file",
     INBOUND_LISTEN,
 ];
 
@@ -74,7 +77,7 @@ fn it_names_every_key_and_no_other() {
             None => drop(written.insert(format!("{table}.{}", line.split(" =").next().unwrap()))),
         }
     }
-    let tables = ["sender", "route", "route.provider", "signup.topic", "tokens.key", "webhook"];
+    let tables = ["sender", "route", "route.provider", "inbound.mailbox", "signup.topic", "tokens.key", "webhook"];
     let asked: BTreeSet<String> =
         known.into_iter().filter(|key| key.contains('.') && !tables.contains(&key.as_str())).collect();
     assert_eq!(written, asked);

@@ -3,6 +3,7 @@
 mod support;
 
 mod admin;
+mod alerts;
 mod bad_config;
 mod bad_input;
 mod bad_template;
@@ -28,6 +29,7 @@ mod kill;
 mod kill_unsubscribe;
 mod learn;
 mod mailbox;
+mod mailboxes;
 mod member_day;
 mod member_show;
 mod metrics;

@@ -10,7 +10,7 @@ use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{Config, Faults, Route, Signer};
 use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
-use super::{dkim, hooks, keys, routes};
+use super::{dkim, hooks, keys, mailboxes, routes};
 use crate::base::World;
 use crate::domain::campaign::MailClass;
 use crate::domain::provider::ProviderTable;
@@ -99,6 +99,14 @@ pub async fn all(config: &Config, reach: bool) -> Vec<Finding> {
 }
 
 fn look_at_inbound(config: &Config, mut part: Part<'_>) {
+    for mailbox in &config.inbound.mailboxes {
+        if let Err(error) = mailboxes::account(config, mailbox) {
+            part.fault(&mailbox.name(), error, "mend the file, or what the key names");
+        } else if keys::is_exposed(&mailbox.password_file) {
+            let what = format!("{} can be read by others on this machine", mailbox.password_file.display());
+            part.warn(&mailbox.name(), what, "chmod 600 it");
+        }
+    }
     let Some(folder) = &config.inbound.maildir else { return };
     for name in ["new", "cur"].map(|name| folder.join(name)).iter().filter(|name| !name.is_dir()) {
         part.fault(

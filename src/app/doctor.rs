@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use super::carry::carry;
 use super::check::{self, Finding, Weight};
 use super::config::{Config, Sender, Signer};
 use super::dns::{Dns, DnsError};
@@ -17,7 +18,7 @@ use crate::domain::published::{self, Flaw, SPF_LOOKUPS_MAX};
 use crate::domain::recommend::History;
 use crate::domain::template::{Part, Source};
 use crate::render::{Mail, Recipient, Stationery, compile, render_mail};
-use crate::smtp::{Connection, Envelope, Opened, TlsConfigs};
+use crate::smtp::TlsConfigs;
 
 /// Most levels of a name that are asked for a DMARC record (RFC 9989 §4.10).
 const DMARC_LEVELS_MAX: usize = 8;
@@ -282,20 +283,9 @@ impl<'d> Doctor<'d> {
     }
 
     async fn carry(&self, route: &super::config::Route, mail: &Mail) -> Result<String, String> {
-        let said = |error: &dyn Display| error.to_string();
-        let wire = routes::smtp_route(route, &self.config.smtp).map_err(|error| said(&error))?;
+        let wire = routes::smtp_route(route, &self.config.smtp).map_err(|error| error.to_string())?;
         let (tls, _) = TlsConfigs::native();
-        let envelope = Envelope::new(&mail.envelope_from, &mail.envelope_to).map_err(|error| said(&error))?;
-        let mut connection = Connection::open(&wire, &tls).await.map_err(|error| said(&error))?;
-        match connection.open_envelope(&envelope).await.map_err(|error| said(&error))? {
-            Opened::Ready => {}
-            Opened::Refused { stage, reply } => {
-                return Err(format!("refused at {}: {} {}", stage.as_str(), reply.code, reply.text));
-            }
-        }
-        let reply = connection.finish(&mail.bytes, None).await.reply.map_err(|error| said(&error))?;
-        let _ = connection.quit().await;
-        Ok(format!("{} {}", reply.code, reply.text))
+        carry(&wire, &tls, mail).await
     }
 }
 

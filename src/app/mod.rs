@@ -1,6 +1,8 @@
 //! The top floor: the command line, the configuration, and the wiring of everything below.
 
+mod alert;
 pub mod alone;
+mod carry;
 pub mod category_rules;
 pub mod check;
 pub mod cli;
@@ -18,6 +20,7 @@ pub mod library;
 pub mod lock;
 pub mod log;
 pub mod mailbox;
+mod mailboxes;
 pub mod reply_rules;
 mod routes;
 pub mod serve;

@@ -47,7 +47,11 @@ pub fn smtp_route(route: &config::Route, patience: &config::Smtp) -> Result<smtp
     Ok(out)
 }
 
-fn password(route: &str, file: &Path) -> Result<String, RouteError> {
+/// The password on the first line of a file; `route` names who wants it.
+///
+/// # Errors
+/// A file that cannot be read, or holds none.
+pub fn password(route: &str, file: &Path) -> Result<String, RouteError> {
     let text = std::fs::read_to_string(file).map_err(|source| RouteError::Read {
         route: route.to_owned(),
         key: "password_file",
@@ -60,7 +64,11 @@ fn password(route: &str, file: &Path) -> Result<String, RouteError> {
     }
 }
 
-fn certificates(route: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, RouteError> {
+/// The certificates of a PEM file; `route` names who wants them.
+///
+/// # Errors
+/// A file that cannot be read, or holds none.
+pub fn certificates(route: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, RouteError> {
     let refused = |why: String| RouteError::Certificates { route: route.to_owned(), file: file.to_owned(), why };
     let found = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))?;

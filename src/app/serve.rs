@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::alone::Alone;
+use super::alert::{self, Tell};
 use super::cli::{Failure, Session};
 use super::config::{Config, Signer};
 use super::dkim;
@@ -24,6 +25,7 @@ use super::inbound::{Door, Maildir};
 use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
+use super::mailboxes::{self, Mailbox as OtherMailbox};
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::signup;
@@ -67,6 +69,8 @@ const DISPATCH_IDLE: Duration = Duration::from_millis(2);
 const RULES_LOOK: Duration = Duration::from_secs(1);
 /// How often the breakers look at what came back.
 const BREAKERS_LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether somebody is to be told something.
+const TELL_LOOK: Duration = Duration::from_millis(500);
 /// How often what waits is counted for `/metrics`.
 const GAUGES_LOOK: Duration = Duration::from_secs(2);
 /// How often room is made for the months and runs to come.
@@ -176,6 +180,7 @@ impl Daemon {
         };
         let links = links(&base, &shelf, mailbox.as_ref()).await?;
         let turns = base.turns(&mut writers);
+        base.tell(&mut crew, &links, &shelf)?;
         base.send(&mut crew, links, &shelf, turns, &replies);
         let rules_of_replies = replies.current();
         let inbound = base.take_in(&mut crew, &mut writers, replies.current()).await?;
@@ -183,16 +188,12 @@ impl Daemon {
         base.watch(&mut writers, lock.is_none());
         let rules = Arc::new(tag_rules(&config)?);
         base.learn(&mut crew, rules.clone());
-        let mut tx = base.db.begin(Lane::Bulk).await?;
-        let secret = setting::addr_secret(tx.conn(), &base.world).await?;
-        tx.commit().await?;
-        signup::publish_letter(&config, &base.db, base.world.now_ms()).await?;
-        let signup = signup::form(&config, secret.clone())?;
-        let letters = mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone());
+        let secret = base.secret().await?;
+        let signup = signup::form(&config, secret.clone(), &base.db, base.world.now_ms()).await?;
         let known = Known {
             secret,
             rules,
-            mailbox: letters,
+            mailbox: mailbox.as_ref().map(|mailbox| mailbox.mailbox.clone()),
             admin_url: format!("http://{admin_addr}"),
             shop,
             editions: shelf.editions(),
@@ -334,6 +335,14 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
 }
 
 impl Base {
+    /// What addresses are hashed with.
+    async fn secret(&self) -> Result<AddrSecret, StoreError> {
+        let mut tx = self.db.begin(Lane::Bulk).await?;
+        let secret = setting::addr_secret(tx.conn(), &self.world).await?;
+        tx.commit().await?;
+        Ok(secret)
+    }
+
     fn turns(&self, writers: &mut Crew) -> Turns {
         let metrics = self.metrics.clone();
         let (turns, writer) = Turns::new(self.db.clone(), self.epoch, move |_, took| metrics.turn_commit.observe(took));
@@ -386,12 +395,34 @@ impl Base {
         let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };
         let (soft, idle) = (self.soft.clone(), Duration::from_millis(every_ms.clamp(100, 60_000).unsigned_abs()));
         crew.spawn("relate", async move { repeat("relate", soft, idle, &mut relate).await });
-        let mut breakers = Breakers { db: self.db.clone(), world: self.world.clone(), limits: self.config.breaker.0 };
+        let ways = alert::ways(&self.config);
+        let mut breakers =
+            Breakers { db: self.db.clone(), world: self.world.clone(), limits: self.config.breaker.0, ways };
         let soft = self.soft.clone();
         crew.spawn("breakers", async move { repeat("breakers", soft, BREAKERS_LOOK, &mut breakers).await });
         let mut plan = Plan { db: self.db.clone(), world: self.world.clone(), terms };
         let soft = self.soft.clone();
         crew.spawn("plan", async move { repeat("plan", soft, poll, &mut plan).await });
+    }
+
+    /// Tells people what was stopped by itself.
+    fn tell(&self, crew: &mut Crew, links: &[Arc<RouteLink>], shelf: &Shelf) -> Result<(), Failure> {
+        if alert::ways(&self.config).is_empty() {
+            return Ok(());
+        }
+        let mut tell = Tell {
+            db: self.db.clone(),
+            world: self.world.clone(),
+            shelf: shelf.clone(),
+            keyring: self.keyring.clone(),
+            sender: self.config.alert_sender().map(|sender| sender.name.clone()),
+            routes: links.to_vec(),
+            tls: Arc::new(TlsConfigs::native().0),
+            hook: alert::hook(&self.config)?,
+        };
+        let soft = self.soft.clone();
+        crew.spawn("tell", async move { repeat("tell", soft, TELL_LOOK, &mut tell).await });
+        Ok(())
     }
 
     fn watch(&self, crew: &mut Crew, shared: bool) {
@@ -432,6 +463,7 @@ impl Base {
             let (soft, poll) = (self.soft.clone(), Duration::from_millis(inbound.poll_ms.unsigned_abs()));
             crew.spawn("maildir", async move { repeat("maildir", soft, poll, &mut maildir).await });
         }
+        self.take_out(crew, &desk)?;
         let Some(address) = inbound.listen else { return Ok(None) };
         let listener = listen(address, "[inbound] listen").await?;
         let bound = local(&listener)?;
@@ -439,6 +471,22 @@ impl Base {
         let limits = Limits { mail_bytes_max: inbound.mail_bytes_max as usize, ..Limits::default() };
         writers.spawn("inbound", listener::serve(listener, Arc::new(door), limits, self.late.clone()));
         Ok(Some(bound))
+    }
+
+    /// Takes what comes back out of other systems' mailboxes.
+    fn take_out(&self, crew: &mut Crew, desk: &bounce::Desk) -> Result<(), Failure> {
+        let configured = &self.config.inbound.mailboxes;
+        if configured.is_empty() {
+            return Ok(());
+        }
+        let tls = Arc::new(TlsConfigs::native().0);
+        for one in configured {
+            let (name, account) = (one.name(), mailboxes::account(&self.config, one)?);
+            let mut mailbox = OtherMailbox { name, account, desk: desk.clone(), world: self.world.clone(), tls: tls.clone() };
+            let (soft, poll) = (self.soft.clone(), Duration::from_millis(one.poll_ms.unsigned_abs()));
+            crew.spawn("mailbox", async move { repeat("mailbox", soft, poll, &mut mailbox).await });
+        }
+        Ok(())
     }
 
     /// Reads the files again that may change under a running daemon.

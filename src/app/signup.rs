@@ -23,13 +23,14 @@ struct Letter;
 /// The name of the starter mail.
 const LETTER: &str = "confirm-signup";
 
-/// The form; `None` where the configuration offers no topics.
+/// The form, with its mail published; `None` where the configuration offers no topics.
 ///
 /// # Errors
-/// A table of providers that cannot be read.
-pub fn form(config: &Config, secret: AddrSecret) -> Result<Option<SignupForm>, Failure> {
+/// A table of providers that cannot be read, or the database's.
+pub async fn form(config: &Config, secret: AddrSecret, db: &Db, now_ms: i64) -> Result<Option<SignupForm>, Failure> {
     let (signup, sender) = (&config.signup, config.signup_sender());
     let Some(sender) = sender.filter(|_| !signup.topics.is_empty()) else { return Ok(None) };
+    publish_letter(config, db, now_ms).await?;
     let topics = signup.topics.iter().map(|topic| Topic {
         name: topic.name.clone(),
         called: [(Lang::En, topic.en.clone()), (Lang::Zh, topic.zh.clone()), (Lang::Ru, topic.ru.clone())],
@@ -57,8 +58,8 @@ pub fn form(config: &Config, secret: AddrSecret) -> Result<Option<SignupForm>, F
 ///
 /// # Crash
 /// The version, or nothing.
-pub async fn publish_letter(config: &Config, db: &Db, now_ms: i64) -> Result<(), Failure> {
-    if config.signup.topics.is_empty() || config.signup.template != LETTER {
+async fn publish_letter(config: &Config, db: &Db, now_ms: i64) -> Result<(), Failure> {
+    if config.signup.template != LETTER {
         return Ok(());
     }
     let mut tx = db.begin(Lane::Bulk).await?;

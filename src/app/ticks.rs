@@ -13,6 +13,7 @@ use super::serve::recover_piece;
 use super::workers::Worker;
 use crate::base::World;
 use crate::base::metrics::Metrics;
+use crate::domain::alert::Way;
 use crate::domain::breaker::Limits;
 use crate::domain::message::MessageState;
 use crate::domain::tagging::Rules;
@@ -58,13 +59,15 @@ pub struct Breakers {
     pub db: Db,
     pub world: World,
     pub limits: Limits,
+    /// Whom to tell.
+    pub ways: Vec<(Way, String)>,
 }
 
 impl Worker for Breakers {
     type Error = StoreError;
 
     async fn tick(&mut self) -> Result<bool, StoreError> {
-        breaker::tick(&self.db, &self.limits, self.world.now_ms()).await
+        breaker::tick(&self.db, &self.limits, &self.ways, self.world.now_ms()).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pure decisions: no I/O, no clock, no SQL, no tokio. Time and chance are arguments.
 
 pub mod address;
+pub mod alert;
 pub mod bounce;
 pub mod breaker;
 pub mod campaign;

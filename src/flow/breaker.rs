@@ -1,12 +1,16 @@
 //! Breakers: a campaign that does harm is paused before it costs the sender's name, and a provider that refuses us is
 //! left alone for a while. Both say why, in words.
 
+use crate::domain::alert::{Alert, AlertKind, Way};
 use crate::domain::breaker::{BLOCK_WITHIN_MS, Fuse, Limits, Tally, words};
 use crate::domain::message::{MessageState, RunEvent, RunState};
 use crate::queue::count;
 use crate::store::breaker::{self, Block};
 use crate::store::run::{self, Run};
-use crate::store::{Db, Lane, StoreError, gate};
+use crate::store::{Db, Lane, StoreError, alert, gate};
+
+/// How people are told, and whom each way leads to.
+pub type Ways = [(Way, String)];
 
 /// Looks at every sending run once. Says whether something was stopped.
 ///
@@ -14,21 +18,21 @@ use crate::store::{Db, Lane, StoreError, gate};
 /// The database's.
 ///
 /// # Crash
-/// A pause commits with its reason and with the tally it was decided on.
-pub async fn tick(db: &Db, limits: &Limits, now_ms: i64) -> Result<bool, StoreError> {
+/// A pause commits with its reason, with the tally it was decided on, and with whom it is told to.
+pub async fn tick(db: &Db, limits: &Limits, ways: &Ways, now_ms: i64) -> Result<bool, StoreError> {
     let mut reader = db.reader().await?;
     let sending: Vec<Run> =
         run::active(reader.conn()).await?.into_iter().filter(|run| run.state == RunState::Sending).collect();
     drop(reader);
     let mut stopped = false;
     for run in &sending {
-        stopped |= leave_alone(db, limits, run, now_ms).await? | pause(db, limits, run, now_ms).await?;
+        stopped |= leave_alone(db, limits, ways, run, now_ms).await? | pause(db, limits, ways, run, now_ms).await?;
     }
     Ok(stopped)
 }
 
 /// Pauses a run of which a fuse blows.
-async fn pause(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
+async fn pause(db: &Db, limits: &Limits, ways: &Ways, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
     let mut reader = db.reader().await?;
     let hits = breaker::hits(reader.conn(), run.id).await?;
     if hits.values().all(|n| *n == 0) {
@@ -49,13 +53,21 @@ async fn pause(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result<bool,
     }
     run::set_why(tx.conn(), run.id, &why).await?;
     breaker::tripped(tx.conn(), run.id, fuse, tally(&fuse), now_ms).await?;
+    let told = Alert {
+        once: format!("run {} generation {}", run.id, run.generation),
+        kind: AlertKind::CampaignPaused,
+        about: run.campaign.clone(),
+        subject: format!("Campaign {} was paused by itself", run.campaign),
+        body: format!("Campaign {} {why}", run.campaign),
+    };
+    alert::add(tx.conn(), &told, ways, now_ms).await?;
     tx.commit().await?;
     tracing::error!(run = run.id, fuse = %fuse, "campaign {} {why}", run.campaign);
     Ok(true)
 }
 
 /// Closes the gates of providers that refuse our address.
-async fn leave_alone(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
+async fn leave_alone(db: &Db, limits: &Limits, ways: &Ways, run: &Run, now_ms: i64) -> Result<bool, StoreError> {
     let mut reader = db.reader().await?;
     let blocks = breaker::blocks(reader.conn(), run.id, now_ms - BLOCK_WITHIN_MS, limits.block_n).await?;
     drop(reader);
@@ -63,17 +75,28 @@ async fn leave_alone(db: &Db, limits: &Limits, run: &Run, now_ms: i64) -> Result
         return Ok(false);
     }
     let mut tx = db.begin(Lane::Bulk).await?;
-    for Block { route, provider_id, .. } in &blocks {
-        gate::close(tx.conn(), route, *provider_id, now_ms + limits.block_pause_ms).await?;
+    for block in &blocks {
+        gate::close(tx.conn(), &block.route, block.provider_id, now_ms + limits.block_pause_ms).await?;
+        alert::add(tx.conn(), &closed(block, limits, now_ms), ways, now_ms).await?;
     }
     tx.commit().await?;
-    for Block { route, provider, n, .. } in &blocks {
-        let minutes = limits.block_pause_ms / 60_000;
-        tracing::error!(
-            run = run.id,
-            "{provider} refused our address {n} times within an hour over route {route}: it gets no mail from there for \
-             {minutes} minutes. Ask its postmaster to take the address off its list"
-        );
+    for block in &blocks {
+        tracing::error!(run = run.id, "{}", closed(block, limits, now_ms).body);
     }
     Ok(true)
+}
+
+/// What is told of a provider that is left alone. Two daemons that see it at once speak of the same event.
+fn closed(block: &Block, limits: &Limits, now_ms: i64) -> Alert {
+    let (Block { route, provider, n, provider_id }, minutes) = (block, limits.block_pause_ms / 60_000);
+    Alert {
+        once: format!("route {route} provider {provider_id} pause {}", now_ms / limits.block_pause_ms.max(1)),
+        kind: AlertKind::ProviderClosed,
+        about: format!("{provider} over {route}"),
+        subject: format!("{provider} gets no mail over route {route} for {minutes} minutes"),
+        body: format!(
+            "{provider} refused our address {n} times within an hour over route {route}: it gets no mail from there for \
+             {minutes} minutes. What to do: ask its postmaster to take the address off its list"
+        ),
+    }
 }

@@ -8,6 +8,7 @@ mod arf;
 mod auto_reply;
 mod dsn;
 mod free_text;
+pub mod mailbox;
 pub mod mbox;
 mod mime;
 mod notice;

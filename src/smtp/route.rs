@@ -155,13 +155,23 @@ impl TlsConfigs {
         TlsConfigs { roots, shared }
     }
 
+    /// The settings that trust the system's certificates alone.
+    pub fn shared(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.shared)
+    }
+
     /// The settings for `route`. Routes without certificates of their own share one, and its session tickets.
     pub(super) fn of(&self, route: &Route) -> Arc<ClientConfig> {
-        if route.extra_roots.is_empty() {
-            return Arc::clone(&self.shared);
+        self.trusting(&route.extra_roots)
+    }
+
+    /// The settings that trust `more` besides the system's certificates.
+    pub fn trusting(&self, more: &[CertificateDer<'static>]) -> Arc<ClientConfig> {
+        if more.is_empty() {
+            return self.shared();
         }
         let mut roots = self.roots.clone();
-        roots.add_parsable_certificates(route.extra_roots.iter().cloned());
+        roots.add_parsable_certificates(more.iter().cloned());
         Arc::new(config(roots))
     }
 }

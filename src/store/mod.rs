@@ -32,6 +32,7 @@
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 
+pub mod alert;
 pub mod attribute;
 pub mod breaker;
 pub mod catalog;
@@ -45,6 +46,7 @@ mod error;
 pub mod event;
 pub mod gate;
 pub mod history;
+pub mod mailbox;
 pub mod member;
 pub mod member_view;
 pub mod message;

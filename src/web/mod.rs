@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod fetch;
 mod form;
 mod page;
 pub mod public;

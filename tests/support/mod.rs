@@ -8,6 +8,8 @@ pub mod daemon;
 pub mod db;
 pub mod dkim;
 pub mod dns;
+pub mod ear;
+pub mod post_office;
 pub mod queue;
 pub mod segments;
 pub mod sink;

@@ -706,7 +706,7 @@ fn unstuffed(content: &[u8]) -> Vec<u8> {
     out
 }
 
-fn self_made_tls() -> (TlsAcceptor, CertificateDer<'static>) {
+pub fn self_made_tls() -> (TlsAcceptor, CertificateDer<'static>) {
     let names = vec!["localhost".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let certificate = made.cert.der().clone();

@@ -1,11 +1,12 @@
 //! The configuration: read once at start, every fault reported, never changed afterwards.
 //!
-//! A key is added in three places: its field and its `read` in `parts` or `mail`, and its explanation with the
+//! A key is added in three places: its field and its `read` in `parts`, `inbound` or `mail`, and its explanation with the
 //! default in `config/indicia.toml` (a test compares them).
 
 mod dkim;
 mod duration;
 mod fault;
+mod inbound;
 mod mail;
 mod parts;
 mod section;
@@ -16,10 +17,11 @@ use std::path::{Path, PathBuf};
 pub use dkim::{Dkim, DnsServers, Signer};
 pub use duration::{parse_ms, show_ms};
 pub use fault::{Fault, Faults};
+pub use inbound::{Inbound, InboundMailbox, Webhook};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
-    Admin, Breaker, Consent, Database, Disk, Http, Inbound, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules,
-    Shutdown, Signup, SignupTopic, Tokens, Tracking, Webhook,
+    Admin, Alert, Breaker, Consent, Database, Disk, Http, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules,
+    Shutdown, Signup, SignupTopic, Tokens, Tracking,
 };
 pub use tree::Place;
 
@@ -61,6 +63,7 @@ pub struct Config {
     pub tracking: Tracking,
     pub consent: Consent,
     pub signup: Signup,
+    pub alert: Alert,
     pub dns: DnsServers,
 }
 
@@ -143,12 +146,14 @@ impl Config {
             tracking: part(&mut root, "tracking", Tracking::read),
             consent: part(&mut root, "consent", Consent::read),
             signup: part(&mut root, "signup", Signup::read),
+            alert: part(&mut root, "alert", Alert::read),
             dns: part(&mut root, "dns", DnsServers::read),
             database,
         };
         distinct(&root, "sender", config.senders.iter().map(|sender| sender.name.as_str()));
         distinct(&root, "route", config.routes.iter().map(|route| route.name.as_str()));
         config.look_at_signup(&root);
+        config.look_at_alert(&root);
         let hooks: Vec<String> = config.webhooks.iter().map(Webhook::path).collect();
         distinct(&root, "webhook", hooks.iter().map(String::as_str));
         root.finish();
@@ -160,6 +165,20 @@ impl Config {
         if !self.signup.topics.is_empty() && self.signup_sender().is_none() {
             let fix = "write under [signup] sender = the name of a [[sender]]";
             root.fault("signup", "has no sender to ask back with", fix);
+        }
+    }
+
+    fn look_at_alert(&self, root: &Section<'_>) {
+        if !self.alert.mail.is_empty() && self.alert_sender().is_none() {
+            root.fault("alert", "has no sender to write as", "write under [alert] sender = the name of a [[sender]]");
+        }
+    }
+
+    /// As whom alerts are written.
+    pub fn alert_sender(&self) -> Option<&Sender> {
+        match &self.alert.sender {
+            Some(name) => self.sender(name),
+            None => self.senders.first(),
         }
     }
 

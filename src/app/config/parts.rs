@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::section::Section;
+use crate::domain::address::Email;
 use crate::domain::breaker::Limits;
 use crate::domain::consent::is_topic;
-use crate::inbound::webhook::Provider;
 use crate::store::mask_password;
 use crate::text_enum;
 use crate::web::client::{Network, NotANetwork};
+use crate::web::fetch::Address;
 
 /// `[database]`
 #[derive(Clone, PartialEq, Eq)]
@@ -185,102 +186,6 @@ impl Tokens {
     }
 }
 
-/// `[inbound]`: the ways by which mail comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// Where SMTP and LMTP are listened for; `None`: nowhere.
-    pub listen: Option<SocketAddr>,
-    /// A Maildir folder to take mails from.
-    pub maildir: Option<PathBuf>,
-    /// How often the folder is looked into.
-    pub poll_ms: i64,
-    /// Largest mail that is taken.
-    pub mail_bytes_max: u64,
-}
-
-impl Inbound {
-    pub(super) fn read(s: &mut Section<'_>) -> Inbound {
-        Inbound {
-            listen: s.parsed("listen", "an address and a port such as \"127.0.0.1:2525\""),
-            maildir: s.path("maildir"),
-            poll_ms: s.duration_ms("poll", 1).unwrap_or(1_000),
-            mail_bytes_max: s.number("mail_bytes_max", 1 << 16, 1 << 30).unwrap_or(10 << 20),
-        }
-    }
-}
-
-/// `[[webhook]]`: a mail provider that may tell us what became of mails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    pub provider: Option<Provider>,
-    /// The end of its address, `/w/PROVIDER/NAME`.
-    pub name: String,
-    /// The file whose first line is the secret shared with the provider.
-    pub secret_file: Option<PathBuf>,
-    /// The file with the provider's public key or certificate.
-    pub public_key_file: Option<PathBuf>,
-    /// The one SNS topic that is listened to.
-    pub topic_arn: Option<String>,
-}
-
-impl Webhook {
-    pub(super) fn read(s: &mut Section<'_>) -> Webhook {
-        let known = || Provider::ALL.iter().map(|provider| provider.as_str()).collect::<Vec<_>>().join(", ");
-        let had = s.text("provider");
-        let provider = had.as_deref().and_then(|text| text.parse().ok());
-        if provider.is_none() {
-            s.fault("provider", "is missing or none that we know", &format!("write one of {}", known()));
-        }
-        let name = s.need("name", "give it a name: the provider is told PUBLIC_URL/w/PROVIDER/NAME");
-        if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) || name.len() > 64 {
-            s.fault("name", "does not fit in an address", "use letters, digits, -, _ and ., at most 64");
-        }
-        let webhook = Webhook {
-            provider,
-            name,
-            secret_file: s.path("secret_file"),
-            public_key_file: s.path("public_key_file"),
-            topic_arn: s.text("topic_arn"),
-        };
-        webhook.look(s);
-        webhook
-    }
-
-    /// Where it is told: `/w/PROVIDER/NAME`.
-    pub fn path(&self) -> String {
-        format!("/w/{}/{}", self.provider.map_or("?", Provider::as_str), self.name)
-    }
-
-    /// Every provider proves itself in its own way.
-    fn look(&self, s: &Section<'_>) {
-        let (needs, has, fix) = match self.provider {
-            None => return,
-            Some(Provider::Ses) => ("topic_arn", self.topic_arn.is_some(), "write the ARN of the SNS topic"),
-            Some(Provider::SendGrid) => {
-                ("public_key_file", self.public_key_file.is_some(), "name the file with the verification key")
-            }
-            Some(_) => ("secret_file", self.secret_file.is_some(), "name the file with the secret on its first line"),
-        };
-        if !has {
-            s.fault(needs, "is missing", fix);
-        }
-        let is_ses = self.provider == Some(Provider::Ses);
-        if is_ses && self.public_key_file.is_none() {
-            let fix = "name a file with the certificate that SigningCertURL of a message names";
-            s.fault("public_key_file", "is missing", fix);
-        }
-        for (key, there) in [
-            ("secret_file", self.secret_file.is_some() && needs != "secret_file"),
-            ("public_key_file", self.public_key_file.is_some() && needs == "secret_file"),
-            ("topic_arn", self.topic_arn.is_some() && !is_ses),
-        ] {
-            if there {
-                s.fault(key, "is not how this provider proves itself", "remove it");
-            }
-        }
-    }
-}
-
 /// `[shutdown]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shutdown {
@@ -400,6 +305,35 @@ pub struct Consent {
 impl Consent {
     pub(super) fn read(s: &mut Section<'_>) -> Consent {
         Consent { sunset_after_ms: s.duration_ms("sunset_after", 1) }
+    }
+}
+
+/// `[alert]`: whom to tell when something is stopped by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Addresses that get a mail.
+    pub mail: Vec<String>,
+    /// The `[[sender]]` of these mails; `None`: the first.
+    pub sender: Option<String>,
+    /// Where a `POST` goes: https, or http to this machine. May hold a secret: never log it.
+    pub webhook_url: Option<String>,
+    /// The file whose first line signs it.
+    pub webhook_secret_file: Option<PathBuf>,
+}
+
+impl Alert {
+    pub(super) fn read(s: &mut Section<'_>) -> Alert {
+        let mail = s.texts("mail").unwrap_or_default();
+        for address in &mail {
+            if let Err(error) = Email::parse(address) {
+                s.fault("mail", &format!("holds {address:?}, which {error}"), "write addresses like \"ops@example.com\"");
+            }
+        }
+        let webhook_url = s.text("webhook_url");
+        if let Some(Err(error)) = webhook_url.as_deref().map(Address::parse) {
+            s.fault("webhook_url", &error.to_string(), "write an https address, or http to this machine");
+        }
+        Alert { mail, sender: s.text("sender"), webhook_url, webhook_secret_file: s.path("webhook_secret_file") }
     }
 }
 
