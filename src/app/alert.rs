@@ -133,7 +133,8 @@ impl Tell {
         let sender = self.sender.as_deref().ok_or("there is no [[sender]]")?;
         let said = |error: ContextError| error.to_string();
         let stationery = self.shelf.stationery(0, "alert", "", MailClass::Transactional, sender).map_err(said)?;
-        let compiled = compile(&source()).map_err(|faults| faults.iter().map(ToString::to_string).collect::<String>())?;
+        let compiled =
+            compile(&source()).map_err(|faults| faults.iter().map(ToString::to_string).collect::<String>())?;
         let mut member = Member { email: due.target.clone(), locale: "en".to_owned(), ..Member::default() };
         member.attributes.insert("subject".to_owned(), due.subject.clone());
         member.attributes.insert("body".to_owned(), due.body.clone());

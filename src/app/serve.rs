@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::alone::Alone;
 use super::alert::{self, Tell};
+use super::alone::Alone;
 use super::cli::{Failure, Session};
 use super::config::{Config, Signer};
 use super::dkim;
@@ -482,7 +482,8 @@ impl Base {
         let tls = Arc::new(TlsConfigs::native().0);
         for one in configured {
             let (name, account) = (one.name(), mailboxes::account(&self.config, one)?);
-            let mut mailbox = OtherMailbox { name, account, desk: desk.clone(), world: self.world.clone(), tls: tls.clone() };
+            let mut mailbox =
+                OtherMailbox { name, account, desk: desk.clone(), world: self.world.clone(), tls: tls.clone() };
             let (soft, poll) = (self.soft.clone(), Duration::from_millis(one.poll_ms.unsigned_abs()));
             crew.spawn("mailbox", async move { repeat("mailbox", soft, poll, &mut mailbox).await });
         }

@@ -143,7 +143,8 @@ async fn converse<S>(host: &str, stream: S, request: Request<Full<Bytes>>) -> Re
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |source: Box<dyn std::error::Error + Send + Sync>| FetchError::Broken { host: host.to_owned(), source };
+    let broken =
+        |source: Box<dyn std::error::Error + Send + Sync>| FetchError::Broken { host: host.to_owned(), source };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(e.into()))?;
     let talking = async {
         let answer = sender.send_request(request).await.map_err(|e| broken(e.into()))?;
@@ -174,7 +175,9 @@ mod tests {
         for good in ["https://hooks.example/x?y=1", "http://127.0.0.1:9/x", "http://localhost/", "http://[::1]:80/a"] {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
-        for bad in ["http://hooks.example/x", "ftp://x", "https://a:b@x/", "x", "", "/path", "http://10.0.0.1/", "https://"] {
+        for bad in
+            ["http://hooks.example/x", "ftp://x", "https://a:b@x/", "x", "", "/path", "http://10.0.0.1/", "https://"]
+        {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
         let address = Address::parse("https://hooks.example/x").unwrap();

@@ -98,8 +98,10 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, status: u16, s
     };
     let mut lines = head.lines();
     let line = lines.next()?.to_owned();
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value.as_str());
     let end = head.len() + 4 + length.parse::<usize>().ok()?;
     while bytes.len() < end {

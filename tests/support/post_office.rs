@@ -130,7 +130,8 @@ impl PostOffice {
     pub async fn sessions(&self, n: usize) {
         let mut sessions = self.sessions.clone();
         let until = *sessions.borrow() + n;
-        let ended = tokio::time::timeout(std::time::Duration::from_secs(120), sessions.wait_for(|ended| *ended >= until));
+        let ended =
+            tokio::time::timeout(std::time::Duration::from_secs(120), sessions.wait_for(|ended| *ended >= until));
         assert!(matches!(ended.await, Ok(Ok(_))), "nobody looked into the mailbox");
     }
 }
@@ -192,11 +193,13 @@ async fn imap<S: AsyncRead + AsyncWrite + Unpin>(
                 let store = store.lock().expect("no panic holds it");
                 (store.mails.len(), store.validity)
             };
-            put(stream, format!("* FLAGS (\\Deleted)\r\n* {n} EXISTS\r\n* OK [UIDVALIDITY {validity}] \u{fc}ber\r\n")).await?;
+            put(stream, format!("* FLAGS (\\Deleted)\r\n* {n} EXISTS\r\n* OK [UIDVALIDITY {validity}] \u{fc}ber\r\n"))
+                .await?;
         } else if let Some(rest) = upper.strip_prefix("UID FETCH ") {
             match mood {
                 Mood::Garbage => {
-                    put(stream, b"* 1 FETCH (UID \xff\xfe RFC822.SIZE)) {3}\r\n\0\0\0 }{\r\n* \r\n*\r\nmoo\r\n").await?;
+                    put(stream, b"* 1 FETCH (UID \xff\xfe RFC822.SIZE)) {3}\r\n\0\0\0 }{\r\n* \r\n*\r\nmoo\r\n")
+                        .await?;
                     return None;
                 }
                 Mood::Endless => {
@@ -235,7 +238,11 @@ fn fetched(rest: &str, store: &Mutex<Store>) -> Vec<u8> {
     let first: u32 = set.split(':').next().and_then(|first| first.parse().ok()).expect("a UID");
     let last = store.mails.last().map_or(0, |kept| kept.uid);
     let is_range = set.contains(":*");
-    let chosen: Vec<(usize, Kept)> = store.mails.iter().cloned().enumerate()
+    let chosen: Vec<(usize, Kept)> = store
+        .mails
+        .iter()
+        .cloned()
+        .enumerate()
         // "n:*" always means the last mail too.
         .filter(|(_, kept)| if is_range { kept.uid >= first || kept.uid == last } else { kept.uid == first })
         .collect();

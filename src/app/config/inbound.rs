@@ -77,11 +77,15 @@ impl Inbound {
             maildir: s.path("maildir"),
             poll_ms: s.duration_ms("poll", 1).unwrap_or(1_000),
             mail_bytes_max: s.number("mail_bytes_max", 1 << 16, 1 << 30).unwrap_or(10 << 20),
-            mailboxes: s.sections("mailbox").into_iter().map(|mut mailbox| {
-                let read = InboundMailbox::read(&mut mailbox);
-                mailbox.finish();
-                read
-            }).collect(),
+            mailboxes: s
+                .sections("mailbox")
+                .into_iter()
+                .map(|mut mailbox| {
+                    let read = InboundMailbox::read(&mut mailbox);
+                    mailbox.finish();
+                    read
+                })
+                .collect(),
         }
     }
 }

@@ -326,7 +326,11 @@ impl Alert {
         let mail = s.texts("mail").unwrap_or_default();
         for address in &mail {
             if let Err(error) = Email::parse(address) {
-                s.fault("mail", &format!("holds {address:?}, which {error}"), "write addresses like \"ops@example.com\"");
+                s.fault(
+                    "mail",
+                    &format!("holds {address:?}, which {error}"),
+                    "write addresses like \"ops@example.com\"",
+                );
             }
         }
         let webhook_url = s.text("webhook_url");

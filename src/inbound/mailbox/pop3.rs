@@ -47,9 +47,7 @@ impl Pop3 {
         let line = self.talk.text().await?;
         match line.strip_prefix("+OK") {
             Some(rest) => Ok(rest.trim().to_owned()),
-            None if line.starts_with("-ERR") => {
-                Err(TalkError::Refused { doing, said: clean(&line, SAID_BYTES_MAX) })
-            }
+            None if line.starts_with("-ERR") => Err(TalkError::Refused { doing, said: clean(&line, SAID_BYTES_MAX) }),
             None => Err(TalkError::Nonsense(clean(&line, SAID_BYTES_MAX))),
         }
     }
