@@ -54,7 +54,7 @@ use crate::store::{Db, Lane, StoreError, daemon, setting};
 use crate::web::Pages;
 use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
-use crate::web::public::{self, Hook, Hooks, PublicState, SignupForm};
+use crate::web::public::{self, Certificates, Hook, Hooks, PublicState, SignupForm};
 
 /// How long a route that failed is left alone: first, and at most.
 const ROUTE_PAUSE_FIRST_MS: i64 = 500;
@@ -540,7 +540,7 @@ impl Base {
             ),
             proxies: TrustedProxies::new(self.config.http.trusted_proxies.clone()),
             bounds: Default::default(),
-            hooks: Hooks::new(known.hooks, tellings),
+            hooks: Hooks::new(known.hooks, tellings).fetching(Certificates::new(TlsConfigs::native().0.shared())),
             signup: known.signup,
             shop: known.shop.as_ref().map(|_| known.admin_url.clone()),
         };

@@ -155,7 +155,8 @@ pub async fn complaints(conn: Conn<'_>, run: i64) -> Result<Vec<(i64, i64)>, Sto
 /// What servers refused, most frequent first.
 pub async fn refusals(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<Refusal>, StoreError> {
     const SQL: &str = "select stage, class, code, enhanced, count(*) as n, max(text) as text from delivery
-         where run_id = $1 group by stage, class, code, enhanced order by n desc, stage limit $2";
+         where run_id = $1 and outcome <> 'delivered'
+         group by stage, class, code, enhanced order by n desc, stage limit $2";
     on!(conn, "count refusals", c => sqlx::query_as(SQL).bind(run).bind(n).fetch_all(&mut *c).await)
 }
 

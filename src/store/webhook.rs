@@ -41,6 +41,37 @@ pub async fn clear(conn: Conn<'_>, now_ms: i64) -> Result<(), StoreError> {
     on!(conn, "clear away old deliveries", c => sqlx::query(sql).bind(now_ms).bind(CLEARED_MAX).execute(&mut *c).await.map(|_| ()))
 }
 
+/// What a provider tells of a mail that changes nothing: kept among its attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Note<'n> {
+    pub run_id: i64,
+    pub id: i64,
+    pub at_ms: i64,
+    pub hook: &'n str,
+    /// `delivered` or `deferred`.
+    pub what: &'n str,
+    pub code: Option<u16>,
+    pub enhanced: Option<&'n str>,
+    pub text: &'n str,
+}
+
+/// Keeps a note; `false`: it is kept already.
+///
+/// # Crash
+/// Part of the caller's transaction.
+pub async fn note(conn: Conn<'_>, note: &Note<'_>) -> Result<bool, StoreError> {
+    const SQL: &str = "insert into delivery
+           (run_id, message_id, attempt, at_ms, route, stage, outcome, class, code, enhanced, text)
+         select m.run_id, m.id, m.attempt, $3, $4, 'told', $5, $5, $6, $7, $8 from message m
+         where m.run_id = $1 and m.id = $2 and not exists (select 1 from delivery d
+           where d.run_id = $1 and d.message_id = $2 and d.at_ms = $3 and d.route = $4 and d.outcome = $5)";
+    let rows = on!(conn, "keep what a provider told", c => sqlx::query(SQL)
+        .bind(note.run_id).bind(note.id).bind(note.at_ms).bind(note.hook).bind(note.what)
+        .bind(note.code.map(i64::from)).bind(note.enhanced).bind(note.text)
+        .execute(&mut *c).await.map(|r| r.rows_affected()))?;
+    Ok(rows == 1)
+}
+
 /// The mails to an address in the newest runs, the newest first: a look into the index of each run.
 pub async fn mailed(conn: Conn<'_>, addr_key: i64) -> Result<Vec<Mailed>, StoreError> {
     const SQL: &str = "select m.run_id, m.id, m.remote_id

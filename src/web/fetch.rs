@@ -1,7 +1,7 @@
 //! Asking others over HTTP: one request on a connection of its own, within bounds. HTTPS, or plain to this machine itself;
 //! no redirect is followed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Address {
     host: String,
     port: u16,
     is_tls: bool,
+    /// Where the name leads to; `None`: where DNS says.
+    to: Option<SocketAddr>,
 }
 
 impl Address {
@@ -74,7 +76,12 @@ impl Address {
             return Err(FetchError::Address("it is plain http to another machine"));
         }
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        Ok(Address { uri, host, port, is_tls })
+        Ok(Address { uri, host, port, is_tls, to: None })
+    }
+
+    /// The same address, asked for at `to` whatever DNS says of its host; TLS still has to prove the host.
+    pub fn at(self, to: SocketAddr) -> Address {
+        Address { to: Some(to), ..self }
     }
 }
 
@@ -109,7 +116,11 @@ async fn ask(
     let host = address.host.clone();
     let asking = async {
         let failed = |source| FetchError::Connect { host: host.clone(), source };
-        let socket = TcpStream::connect((host.as_str(), address.port)).await.map_err(failed)?;
+        let socket = match address.to {
+            Some(to) => TcpStream::connect(to).await,
+            None => TcpStream::connect((host.as_str(), address.port)).await,
+        };
+        let socket = socket.map_err(failed)?;
         let request = request(address, method, headers, body)?;
         if !address.is_tls {
             return converse(&host, socket, request).await;

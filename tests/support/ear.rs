@@ -42,13 +42,17 @@ impl Ear {
     /// Listens at `address` (port 0 for any), with TLS for `localhost` if `tls`. The first requests are answered with
     /// `first`, every other with a bare 200 and `body`.
     pub async fn start(address: SocketAddr, tls: bool, first: &'static [u16], body: &'static str) -> Ear {
-        let (acceptor, certificate) = match tls {
-            true => {
-                let (acceptor, certificate) = self_made_tls();
-                (Some(acceptor), Some(certificate))
-            }
-            false => (None, None),
-        };
+        Ear::start_as(address, tls.then_some(&["localhost"] as &[&str]), first, body).await
+    }
+
+    /// The same, its TLS for other names.
+    pub async fn start_as(
+        address: SocketAddr,
+        names: Option<&[&str]>,
+        first: &'static [u16],
+        body: &'static str,
+    ) -> Ear {
+        let (acceptor, certificate) = names.map(self_made_tls).unzip();
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let (heard, (say, count)) = (Arc::new(Mutex::new(Vec::new())), watch::channel(0));

@@ -64,7 +64,7 @@ impl PostOffice {
         let store = Arc::new(Mutex::new(store));
         let (say, sessions) = watch::channel(0);
         let say = Arc::new(say);
-        let (acceptor, certificate) = self_made_tls();
+        let (acceptor, certificate) = self_made_tls(&["localhost"]);
         let mut addresses = Vec::new();
         for (is_imap, tls) in [(true, None), (false, None), (true, Some(acceptor))] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -199,7 +199,7 @@ impl Sink {
         let (acceptor, certificate) = match setup.tls {
             SinkTls::None => (None, None),
             SinkTls::StartTls | SinkTls::Implicit => {
-                let (acceptor, certificate) = self_made_tls();
+                let (acceptor, certificate) = self_made_tls(&["localhost"]);
                 (Some(acceptor), Some(certificate))
             }
         };
@@ -706,8 +706,8 @@ fn unstuffed(content: &[u8]) -> Vec<u8> {
     out
 }
 
-pub fn self_made_tls() -> (TlsAcceptor, CertificateDer<'static>) {
-    let names = vec!["localhost".to_owned()];
+pub fn self_made_tls(names: &[&str]) -> (TlsAcceptor, CertificateDer<'static>) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let certificate = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");

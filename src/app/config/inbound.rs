@@ -146,10 +146,6 @@ impl Webhook {
             s.fault(needs, "is missing", fix);
         }
         let is_ses = self.provider == Some(Provider::Ses);
-        if is_ses && self.public_key_file.is_none() {
-            let fix = "name a file with the certificate that SigningCertURL of a message names";
-            s.fault("public_key_file", "is missing", fix);
-        }
         for (key, there) in [
             ("secret_file", self.secret_file.is_some() && needs != "secret_file"),
             ("public_key_file", self.public_key_file.is_some() && needs == "secret_file"),

@@ -9,18 +9,22 @@ use tokio::sync::watch;
 
 use super::effect::Recorder;
 use super::{Effect, digest63};
+use crate::base::text::{clean, mask_addresses};
 use crate::base::token::{Keyring, Token};
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::bounce::Rules;
 use crate::inbound::tokens;
 use crate::inbound::webhook::{Event, What};
 use crate::store::touch::{self, Addressee};
+use crate::store::webhook::Note;
 use crate::store::{Conn, Db, Lane, StoreError, stray, webhook};
 
 /// How long it is remembered what was told. An event older than that is not taken: it may have been told before.
 pub const SEEN_MS: i64 = 30 * 86_400_000;
 /// Events of one transaction, about 10 ms of the writer.
 const BATCH_MAX: usize = 16;
+/// Longest words of a server kept with a note, bytes.
+const WORDS_BYTES_MAX: usize = 200;
 /// Shortest id of a provider's that names one mail.
 const ID_BYTES_MIN: usize = 8;
 
@@ -48,7 +52,7 @@ pub struct Telling<'t> {
 pub struct Tally {
     /// Events that changed something, or were kept for a person.
     pub taken: u32,
-    /// Events that say nothing to act on: deliveries, opens, delays.
+    /// Events that say nothing to act on: opens, clicks, mails that cannot be told apart.
     pub idle: u32,
     /// Events that were told before.
     pub repeated: u32,
@@ -107,9 +111,12 @@ impl Tellings {
             tally.stale += 1;
             return Ok(());
         }
-        if matches!(event.what, What::Accepted | What::Delivered | What::Deferred | What::Opened | What::Clicked) {
+        if matches!(event.what, What::Accepted | What::Opened | What::Clicked) {
             tally.idle += 1;
             return Ok(());
+        }
+        if matches!(event.what, What::Delivered | What::Deferred) {
+            return self.note(conn, hook, event, tally).await;
         }
         // The kind is part of it: some providers number each kind by itself.
         let id = event.id.as_ref().map_or_else(|| event.raw.clone(), |id| format!("{} {id}", event.what));
@@ -128,6 +135,38 @@ impl Tellings {
         match effect {
             Effect::None => tally.idle += 1,
             _ => tally.taken += 1,
+        }
+        Ok(())
+    }
+
+    /// Keeps what happened to a mail on its way, where it is certain which mail that is and when it was.
+    async fn note(
+        &self,
+        mut conn: Conn<'_>,
+        hook: &str,
+        event: &Event,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        let placed = self.place(conn.again(), event).await?.filter(|placed| placed.is_certain);
+        let Some((placed, at_ms)) = placed.zip(event.at_ms) else {
+            tally.idle += 1;
+            return Ok(());
+        };
+        let one = &event.recipient;
+        let enhanced = one.enhanced.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}"));
+        let note = Note {
+            run_id: i64::from(placed.token.run),
+            id: placed.token.message,
+            at_ms,
+            hook,
+            what: event.what.as_str(),
+            code: one.code,
+            enhanced: enhanced.as_deref(),
+            text: &mask_addresses(&clean(&one.words, WORDS_BYTES_MAX)),
+        };
+        match webhook::note(conn, &note).await? {
+            true => tally.taken += 1,
+            false => tally.repeated += 1,
         }
         Ok(())
     }

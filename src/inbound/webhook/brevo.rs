@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::{Event, What, meaning};
-use crate::domain::bounce::ReplyClass;
+use crate::domain::bounce::{ReplyClass, Step};
 
 const KINDS: [(&str, What); 19] = [
     ("request", What::Accepted),
@@ -29,7 +29,11 @@ const KINDS: [(&str, What); 19] = [
 pub fn read(fields: Fields<'_>) -> Event {
     let kind = fields.text("event");
     let what = meaning(&KINDS, &kind).unwrap_or(What::Other);
-    let event = Event::of(what, &fields.text("email"), fields.0).said(&fields.text("reason"));
+    let mut event = Event::of(what, &fields.text("email"), fields.0).said(&fields.text("reason"));
+    if kind == "hard_bounce" {
+        // Only who refuses the recipient itself is called so.
+        event.recipient.step = Some(Step::Rcpt);
+    }
     Event {
         // The other times are of the account's zone.
         at_ms: fields.epoch_ms("ts_epoch").or_else(|| fields.epoch_ms("s_epoch")),

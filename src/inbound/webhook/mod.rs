@@ -140,6 +140,8 @@ impl Event {
     pub fn judge(&self, rules: &Rules) -> Judged {
         let judged = self.recipient.judge(rules);
         let judged = match self.class {
+            // No server was asked: the words are about a list of the provider's own.
+            Some(class) if self.what == What::Rejected => rules.of_class(class),
             Some(class) if judged.class == ReplyClass::Other && self.recipient.action == Action::Failed => {
                 rules.of_class(class)
             }
@@ -215,12 +217,10 @@ pub fn prove(
     }
 }
 
-/// The address of the certificate that a delivery of SNS names, only where it is Amazon's.
-///
-/// # Errors
-/// [`Refused::Forged`] for any other address.
-pub fn certificate_url(arrived: &Arrived<'_>) -> Result<String, Refused> {
-    ses::certificate_url(arrived)
+/// The address of the certificate that a delivery is to be checked with, where the hook's key has none; `None`: none is
+/// wanted, or it would be somebody else's.
+pub fn wanted_certificate(key: &Key, arrived: &Arrived<'_>) -> Option<String> {
+    ses::wanted_certificate(key, arrived)
 }
 
 /// Reads the events of a delivery.

@@ -81,9 +81,20 @@ fn is_amazon(host: &str) -> bool {
     })
 }
 
-pub fn certificate_url(arrived: &Arrived<'_>) -> Result<String, Refused> {
+fn certificate_url(arrived: &Arrived<'_>) -> Result<String, Refused> {
     let url = Fields(&envelope(arrived)?).first(&["SigningCertURL", "SigningCertUrl"]);
     if is_certificate_url(&url) { Ok(url) } else { Err(Refused::Forged) }
+}
+
+/// The address of the certificate that a delivery is to be checked with, where the hook has none of its own: of the
+/// configured topic alone, and of the topic's own region.
+pub fn wanted_certificate(key: &Key, arrived: &Arrived<'_>) -> Option<String> {
+    let Key::Topic { arn, public: None } = key else { return None };
+    let envelope = envelope(arrived).ok()?;
+    let url = certificate_url(arrived).ok()?;
+    let region = arn.split(':').nth(3).filter(|region| !region.is_empty())?;
+    let is_there = url.strip_prefix("https://sns.").is_some_and(|rest| rest.split('.').next() == Some(region));
+    (is_there && same(arn.as_bytes(), Fields(&envelope).text("TopicArn").as_bytes())).then_some(url)
 }
 
 pub fn prove(key: &Key, arrived: &Arrived<'_>, certificate: Option<&[u8]>, now_ms: i64) -> Result<Proved, Refused> {

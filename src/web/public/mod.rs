@@ -4,6 +4,7 @@
 //! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
 //! that we put into the mail ourselves.
 
+mod certificates;
 mod guess;
 mod preferences;
 mod signup;
@@ -20,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::certificates::{CertificateError, Certificates};
 pub use self::signup::{SignupForm, Topic};
 pub use self::webhook::{Hook, Hooks};
 use super::client::TrustedProxies;

@@ -1,12 +1,14 @@
 //! What mail providers tell: `POST /w/{provider}/{name}`, proved on the body as it came, durable before the answer.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::{Asked, Site};
+use super::{Asked, CertificateError, Certificates, Site};
 use crate::flow::bounce::{Telling, Tellings};
 use crate::inbound::webhook::{self, Arrived, Key, Proved, Provider, Refused};
 use crate::web::form::{self, FormError};
@@ -28,16 +30,22 @@ pub struct Hooks {
     hooks: Vec<Hook>,
     tellings: Option<Tellings>,
     room: Semaphore,
+    certificates: Option<Certificates>,
 }
 
 impl Hooks {
     pub fn new(hooks: Vec<Hook>, tellings: Tellings) -> Hooks {
-        Hooks { hooks, tellings: Some(tellings), room: Semaphore::new(DELIVERIES_MAX) }
+        Hooks { hooks, tellings: Some(tellings), room: Semaphore::new(DELIVERIES_MAX), certificates: None }
     }
 
     /// No hooks at all.
     pub fn none() -> Hooks {
-        Hooks { hooks: Vec::new(), tellings: None, room: Semaphore::new(0) }
+        Hooks { hooks: Vec::new(), tellings: None, room: Semaphore::new(0), certificates: None }
+    }
+
+    /// The same, with certificates fetched where a hook has none of its own.
+    pub fn fetching(self, certificates: Certificates) -> Hooks {
+        Hooks { certificates: Some(certificates), ..self }
     }
 
     fn find(&self, path: &str) -> Option<&Hook> {
@@ -61,11 +69,32 @@ impl Site {
         let headers = texts(asked.headers);
         let arrived = Arrived { headers: &headers, body: &body };
         let now_ms = self.state.world.now_ms();
-        let proved = match webhook::prove(hook.provider, &hook.key, &arrived, None, now_ms) {
+        let fetched = match self.certificate(hook, &arrived, now_ms).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                tracing::warn!(provider = %hook.provider, hook = hook.name, "no certificate to check a delivery with: {error}");
+                return later();
+            }
+        };
+        let certificate = fetched.as_ref().map(|key| key.as_slice());
+        let proved = match webhook::prove(hook.provider, &hook.key, &arrived, certificate, now_ms) {
             Ok(proved) => proved,
             Err(refused) => return refuse(hook, refused),
         };
         self.take(hook, tellings, &arrived, &proved, now_ms).await
+    }
+
+    /// The key of the certificate that a delivery names, where one is wanted.
+    async fn certificate(
+        &self,
+        hook: &Hook,
+        arrived: &Arrived<'_>,
+        now_ms: i64,
+    ) -> Result<Option<Arc<Vec<u8>>>, CertificateError> {
+        match webhook::wanted_certificate(&hook.key, arrived).zip(self.state.hooks.certificates.as_ref()) {
+            Some((url, certificates)) => certificates.key(&url, now_ms).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn take(
