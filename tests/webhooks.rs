@@ -587,7 +587,8 @@ async fn a_running_daemon_takes_what_proves_itself_once() {
     assert!(post(&http, "/w/ses/main", &[], &body).await.1.contains("\"taken\":1"));
     assert!(post(&http, "/w/ses/main", &[], &body).await.1.contains("\"repeated\":1"));
     let listed = campaign.home.done(&["message", "list", "--campaign", "survival", "--json"]).stdout;
-    let row = listed.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row")).find(|row| row["email"] == fine);
+    let row =
+        listed.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row")).find(|row| row["email"] == fine);
     let id = row.expect("a message")["id"].to_string();
     let shown = campaign.home.json(&["message", "show", &id]);
     let told = shown["attempts"].as_array().expect("attempts").clone();

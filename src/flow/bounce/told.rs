@@ -140,13 +140,7 @@ impl Tellings {
     }
 
     /// Keeps what happened to a mail on its way, where it is certain which mail that is and when it was.
-    async fn note(
-        &self,
-        mut conn: Conn<'_>,
-        hook: &str,
-        event: &Event,
-        tally: &mut Tally,
-    ) -> Result<(), StoreError> {
+    async fn note(&self, mut conn: Conn<'_>, hook: &str, event: &Event, tally: &mut Tally) -> Result<(), StoreError> {
         let placed = self.place(conn.again(), event).await?.filter(|placed| placed.is_certain);
         let Some((placed, at_ms)) = placed.zip(event.at_ms) else {
             tally.idle += 1;
