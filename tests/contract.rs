@@ -100,6 +100,10 @@ impl Story {
         self.tell("campaign_start", 0, &["campaign", "start", "campaign.toml"]);
         sink.script(Fault::say(At::Rcpt, "550 5.1.1 no such user").to("nobody"));
         sink.script(Fault::say(At::Mail, "550 5.1.8 a bad sender").times(1));
+        self.tell("shaping_changed", 0, &["shaping", "suspend", "mail", "--for", "30m"]);
+        let closed = &self.tell("shaping", 0, &["shaping", "list"])[0];
+        assert_eq!(closed["why"], "was suspended by hand", "{closed}");
+        self.tell("shaping_changed", 0, &["shaping", "resume", "mail", "--route", "out"]);
         sink.away().await;
         let daemon = self.home.start();
         self.contract.judge("ready", &daemon.ready);

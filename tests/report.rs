@@ -60,7 +60,7 @@ both_dbs! {
         ]).await;
         let mut reader = test.db.reader().await.unwrap();
         let run = run::by_campaign(reader.conn(), "sale-2026").await.unwrap().expect("the run");
-        let report = report::report(reader.conn(), &run).await.unwrap();
+        let report = report::report(reader.conn(), &run, 0).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["state"], "finished");
         assert_eq!(json["frozen"], 4, "what the freeze wrote down, not what was counted");
@@ -96,7 +96,7 @@ both_dbs! {
         let mut reader = test.db.reader().await.unwrap();
         assert_eq!(run::by_campaign(reader.conn(), "other").await.unwrap(), None);
         let run = run::by_campaign(reader.conn(), "sale-2026").await.unwrap().unwrap();
-        let report = report::report(reader.conn(), &run).await.unwrap();
+        let report = report::report(reader.conn(), &run, 0).await.unwrap();
         assert_eq!((report.progress.frozen, report.rates.clicked, report.in_doubt.len()), (0, None, 0));
     }
 }

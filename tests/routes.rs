@@ -91,6 +91,20 @@ async fn what_is_kept_for_others_is_left_to_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_one_steps_in_while_the_one_kept_for_it_is_away() {
+    let (first, second) = (Sink::start().await, Sink::start().await);
+    let keys = ["for = [\"offers\"]", ""];
+    let campaign = over_both([&first, &second], keys, 300, &[]);
+    let daemon = campaign.home.start();
+    campaign.start(Some(200.0));
+    first.wait_for(100).await;
+    assert_eq!(second.count(), 0, "the topic has a route of its own");
+    first.away().await;
+    finished(&campaign, [&first, &second], 300, 4, &daemon);
+    assert!(second.count() > 100, "{}", second.count());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_blocks_one_of_them_is_served_over_the_other() {
     use crate::support::sink::{At, Fault};
     let (first, second) = (Sink::start().await, Sink::start().await);

@@ -25,7 +25,7 @@ const CLOCK_DOOR: &str = "src/base/world.rs";
 /// Stopwatches, which measure how long our own work takes and decide no mail's fate.
 const STOPWATCHES: [&str; 4] = ["src/base/metrics.rs", "src/queue/writer.rs", "src/flow/plan.rs", "src/app/ticks.rs"];
 /// What dispatch and its couriers share: the bounded channel between them, and the rate they keep together.
-const SHARED_BY_STEPS: [&str; 3] = ["editions", "handover", "pace"];
+const SHARED_BY_STEPS: [&str; 3] = ["editions", "gate", "handover"];
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 600;
 /// A scripted server or a table of cases may be longer.

@@ -9,6 +9,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+use crate::flow::servers::MailServers;
+
 /// Longest wait for one server's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often one question is asked.
@@ -23,7 +25,8 @@ pub enum DnsError {
     Ask { name: String, source: NetError },
 }
 
-/// A resolver.
+/// A resolver; cheap to clone.
+#[derive(Clone)]
 pub struct Dns(TokioResolver);
 
 impl Dns {
@@ -58,16 +61,18 @@ impl Dns {
         self.ask(name, RecordType::TXT, text).await
     }
 
-    /// The mail servers of a domain; `"."` where it says that it takes no mail (RFC 7505).
+    /// The mail servers of a domain, the most preferred first; `"."` where it says that it takes no mail (RFC 7505).
     ///
     /// # Errors
     /// When nobody answers.
     pub async fn mail_servers(&self, domain: &str) -> Result<Vec<String>, DnsError> {
         let server = |data: &RData| match data {
-            RData::MX(mx) => Some(mx.exchange.to_ascii()),
+            RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii())),
             _ => None,
         };
-        self.ask(domain, RecordType::MX, server).await
+        let mut servers = self.ask(domain, RecordType::MX, server).await?;
+        servers.sort();
+        Ok(servers.into_iter().map(|(_, server)| server).collect())
     }
 
     /// The addresses of a host.
@@ -107,6 +112,12 @@ impl Dns {
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             Err(source) => Err(DnsError::Ask { name: name.to_owned(), source }),
         }
+    }
+}
+
+impl MailServers for Dns {
+    async fn of(&self, domain: &str) -> Option<Vec<String>> {
+        self.mail_servers(domain).await.ok()
     }
 }
 

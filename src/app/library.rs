@@ -1,10 +1,8 @@
 //! What the mails of a run are made from, kept as long as it holds: compiled template versions, the catalogue, senders.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-
-use tokio::sync::Mutex;
 
 use super::alone::Alone;
 use super::category_rules::{CategoryRulesError, category_rules};
@@ -13,12 +11,12 @@ use super::routes;
 use crate::base::World;
 use crate::domain::campaign::{MailClass, RunDoc, STANDING_MS};
 use crate::domain::catalog::Catalog;
-use crate::domain::provider::{OTHER, ProviderTable};
+use crate::domain::provider::{OTHER, Pace, ProviderTable};
 use crate::domain::retry::Retry;
 use crate::flow::dispatch::Library;
 use crate::flow::editions::{EditionError, Editions};
+use crate::flow::gate::{Gate, Gates};
 use crate::flow::handover::{ContextError, RunContext};
-use crate::flow::pace::Pace;
 use crate::queue::claim::Claimed;
 use crate::render::{self, Compiled, Signers, Stationery};
 use crate::store::run::Run;
@@ -39,8 +37,7 @@ struct Inner {
     public_url: String,
     editions: Editions,
     providers: ProviderTable,
-    /// Paces by route (or `run:ID`) and provider.
-    paces: Mutex<HashMap<(String, i64), Arc<Pace>>>,
+    gates: Arc<Gates>,
 }
 
 impl Shelf {
@@ -54,7 +51,8 @@ impl Shelf {
         public_url: String,
     ) -> Result<Shelf, CategoryRulesError> {
         let editions = Editions::new(db.clone(), category_rules(&config)?);
-        let inner = Inner { db, world, config, providers, public_url, editions, paces: Mutex::default() };
+        let gates = Arc::new(Gates::new(db.clone(), world.clone(), providers.throttle.clone()));
+        let inner = Inner { db, world, config, providers, public_url, editions, gates };
         Ok(Shelf { inner: Arc::new(inner), signers: Signers::default(), alone: None })
     }
 
@@ -103,25 +101,25 @@ impl Shelf {
         Ok(stationery.signed_by(&self.signers).timed(&self.inner.world))
     }
 
-    /// The pace of a gate, opened once; `None` where there is no bound.
-    async fn pace(&self, gate: &str, provider_id: i64, rate: Option<f64>) -> Result<Option<Arc<Pace>>, StoreError> {
-        let Some(rate) = rate else { return Ok(None) };
-        let mut paces = self.inner.paces.lock().await;
-        let key = (gate.to_owned(), provider_id);
-        if let Some(pace) = paces.get(&key) {
-            return Ok(Some(pace.clone()));
-        }
-        let pace = Pace::open(&self.inner.db, &self.inner.world, gate, provider_id, rate).await?;
-        paces.insert(key, pace.clone());
-        Ok(Some(pace))
+    /// The table of providers.
+    pub fn providers(&self) -> ProviderTable {
+        self.inner.providers.clone()
     }
 
-    /// The pace of a whole route.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn route_pace(&self, route: &config::Route) -> Result<Option<Arc<Pace>>, StoreError> {
-        self.pace(&route.name, 0, route.per_second).await
+    /// The daemon's gates.
+    pub fn gates(&self) -> Arc<Gates> {
+        self.inner.gates.clone()
+    }
+
+    /// The gate of a whole route or of a run; `None` where there is no bound.
+    fn paced(&self, name: &str, per_second: Option<f64>) -> Option<Arc<Gate>> {
+        let pace = Pace { per_second: Some(per_second?), ..Pace::default() };
+        Some(self.inner.gates.open(name, (0, ""), pace))
+    }
+
+    /// The gate of a whole route; `None` where there is no bound.
+    pub fn route_gate(&self, route: &config::Route) -> Option<Arc<Gate>> {
+        self.paced(&route.name, route.per_second)
     }
 
     fn retry(&self, doc: &RunDoc) -> Retry {
@@ -168,7 +166,7 @@ impl Library for Shelf {
             stationery: self.stationery(id, &doc.campaign, &doc.topic, doc.class, &doc.sender)?,
             versions,
             retry: self.retry(doc),
-            pace: self.pace(&format!("run:{}", run.id), 0, doc.rate).await?,
+            pace: self.paced(&format!("run:{}", run.id), doc.rate),
         })
     }
 
@@ -178,12 +176,10 @@ impl Library for Shelf {
         Ok(known.iter().find(|(known, _)| *known == id).map_or(OTHER, |(_, name)| name).into())
     }
 
-    async fn provider_pace(&self, route: &str, (id, name): (i64, &str)) -> Result<Option<Arc<Pace>>, StoreError> {
-        let Some(configured) = self.inner.config.routes.iter().find(|configured| configured.name == route) else {
-            return Ok(None);
-        };
-        let rate = routes::pace(configured, &self.inner.providers, name).per_second;
-        self.pace(route, id, rate).await
+    fn gate(&self, route: &str, provider: (i64, &str)) -> Arc<Gate> {
+        let configured = self.inner.config.routes.iter().find(|configured| configured.name == route);
+        let pace = configured.map(|route| routes::pace(route, &self.inner.providers, provider.1)).unwrap_or_default();
+        self.inner.gates.open(route, provider, pace)
     }
 
     async fn deadly(&self, run_id: i64, suspects: &[Claimed]) -> io::Result<HashSet<i64>> {

@@ -24,6 +24,7 @@ mod mailboxes;
 pub mod reply_rules;
 mod routes;
 pub mod serve;
+mod shaping;
 mod signup;
 pub mod tag_rules;
 mod ticks;

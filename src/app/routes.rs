@@ -93,6 +93,8 @@ pub fn pace(route: &config::Route, table: &ProviderTable, provider: &str) -> Pac
             connections: own.connections.or(common.connections),
             per_second: own.per_second.or(common.per_second),
             per_day: own.per_day.or(common.per_day),
+            mails_per_connection: own.mails_per_connection.or(common.mails_per_connection),
+            warm_up: own.warm_up.or(common.warm_up),
         },
         None => common,
     }

@@ -28,6 +28,7 @@ use super::mailbox::RunningMailbox;
 use super::mailboxes::{self, Mailbox as OtherMailbox};
 use super::reply_rules::ReplyRules;
 use super::routes;
+use super::shaping;
 use super::signup;
 use super::tag_rules::tag_rules;
 use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
@@ -50,7 +51,7 @@ use crate::queue::{Turns, recover};
 use crate::smtp::TlsConfigs;
 use crate::smtp::listener::{self, Limits};
 use crate::smtp::mailbox::Mailbox;
-use crate::store::{Db, Lane, StoreError, daemon, setting};
+use crate::store::{Db, Lane, StoreError, daemon, gate, setting};
 use crate::web::Pages;
 use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
@@ -178,14 +179,14 @@ impl Daemon {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
             false => None,
         };
-        let links = links(&base, &shelf, mailbox.as_ref()).await?;
+        let links = links(&base, &shelf, mailbox.as_ref())?;
         let turns = base.turns(&mut writers);
         base.tell(&mut crew, &links, &shelf)?;
         base.send(&mut crew, links, &shelf, turns, &replies);
         let rules_of_replies = replies.current();
         let inbound = base.take_in(&mut crew, &mut writers, replies.current()).await?;
         base.reread(&mut crew, replies);
-        base.watch(&mut writers, lock.is_none());
+        base.watch(&mut writers, &shelf, lock.is_none());
         let rules = Arc::new(tag_rules(&config)?);
         base.learn(&mut crew, rules.clone());
         let secret = base.secret().await?;
@@ -284,6 +285,7 @@ async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, Failure> {
         daemon::reap(tx.conn(), i64::MAX, now_ms).await?;
     }
     let epoch = daemon::start(tx.conn(), &routes::host_name(), i64::from(std::process::id()), now_ms).await?;
+    gate::forget_the_ended(tx.conn()).await?;
     tx.commit().await?;
     if alone {
         while recover_piece(&session.db, epoch, now_ms).await? {}
@@ -302,16 +304,16 @@ pub(super) async fn recover_piece(db: &Db, epoch: i64, now_ms: i64) -> Result<bo
 }
 
 /// The routes with their queues; the built-in mailbox where none is configured.
-async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> Result<Vec<Arc<RouteLink>>, Failure> {
+fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> Result<Vec<Arc<RouteLink>>, Failure> {
     let mut links = Vec::new();
     for configured in &base.config.routes {
         links.push(Arc::new(RouteLink {
             route: routes::smtp_route(configured, &base.config.smtp)?,
             tally: Tally::new(base.metrics.clone(), &configured.name),
-            jobs: Jobs::default(),
+            jobs: Jobs::new(shelf.route_gate(configured)),
             connections: configured.connections.max(1) as usize,
             signs: configured.dkim == Signer::Indicia,
-            pace: shelf.route_pace(configured).await?,
+            mails_per_connection: configured.mails_per_connection,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
             weight: configured.weight,
             kept_for: configured.kept_for.clone(),
@@ -322,10 +324,10 @@ async fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> 
         links.push(Arc::new(RouteLink {
             route: mailbox.route(),
             tally: Tally::new(base.metrics.clone(), "mailbox"),
-            jobs: Jobs::default(),
+            jobs: Jobs::new(None),
             connections: MAILBOX_CONNECTIONS,
             signs: true,
-            pace: None,
+            mails_per_connection: None,
             health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
             weight: 1.0,
             kept_for: Default::default(),
@@ -425,7 +427,8 @@ impl Base {
         Ok(())
     }
 
-    fn watch(&self, crew: &mut Crew, shared: bool) {
+    fn watch(&self, crew: &mut Crew, shelf: &Shelf, shared: bool) {
+        shaping::keep_gates(crew, shelf.gates(), self.epoch, self.late.clone());
         let mut watch = Watch {
             db: self.db.clone(),
             world: self.world.clone(),
@@ -440,6 +443,8 @@ impl Base {
         // It beats on while others drain: a daemon that finishes its work is not dead.
         let late = self.late.clone();
         crew.spawn("watch", async move { repeat("watch", late, beat, &mut watch).await });
+        let (db, world) = (self.db.clone(), self.world.clone());
+        shaping::look_up_servers(crew, &self.config, (db, world, self.epoch), shelf.providers(), self.soft.clone());
         let mut gauges = Gauges { db: self.db.clone(), metrics: self.metrics.clone() };
         let late = self.late.clone();
         crew.spawn("gauges", async move { repeat("gauges", late, GAUGES_LOOK, &mut gauges).await });

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod consent;
 pub mod engagement;
 pub mod event;
+pub mod gate;
 pub mod member;
 pub mod message;
 pub mod money;

@@ -76,7 +76,8 @@ async fn leave_alone(db: &Db, limits: &Limits, ways: &Ways, run: &Run, now_ms: i
     }
     let mut tx = db.begin(Lane::Bulk).await?;
     for block in &blocks {
-        gate::close(tx.conn(), &block.route, block.provider_id, now_ms + limits.block_pause_ms).await?;
+        let why = format!("refused our address {} times within an hour", block.n);
+        gate::close(tx.conn(), (&block.route, block.provider_id), now_ms + limits.block_pause_ms, &why).await?;
         alert::add(tx.conn(), &closed(block, limits, now_ms), ways, now_ms).await?;
     }
     tx.commit().await?;

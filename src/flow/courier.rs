@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Seats;
 use super::handover::{Job, RouteLink};
 use crate::base::World;
 use crate::base::metrics::Timer;
@@ -49,21 +50,15 @@ struct Ready {
     timer: Timer,
 }
 
-/// A job some of whose tokens are taken: what is missing is waited for, what is taken is not taken twice.
-struct Pending {
-    job: Job,
-    paces_taken: usize,
-}
-
 /// One slot.
 pub struct Courier {
     desk: Arc<Desk>,
     link: Arc<RouteLink>,
     stop: CancellationToken,
     connection: Option<Connection>,
-    /// Whether the connection at hand has carried a mail.
-    is_kept: bool,
-    pending: Option<Pending>,
+    /// How many mails the connection at hand has carried to each provider, by its id.
+    carried: Vec<(i64, u32)>,
+    seats: Seats,
     /// Rendered while the mail before it was being armed, and not yet on its way.
     ready: Option<Ready>,
 }
@@ -79,7 +74,8 @@ impl From<TurnError> for Ended {
 
 impl Courier {
     pub fn new(desk: Arc<Desk>, link: Arc<RouteLink>, stop: CancellationToken) -> Courier {
-        Courier { desk, link, stop, connection: None, is_kept: false, pending: None, ready: None }
+        let (carried, seats) = Default::default();
+        Courier { desk, link, stop, connection: None, carried, seats, ready: None }
     }
 
     /// Carries jobs until `stop`, then finishes the mail in hand, gives back what it has not armed, and quits.
@@ -93,27 +89,26 @@ impl Courier {
                 return;
             }
         }
-        let at_hand = self.ready.take().map(|ready| ready.job).or(self.pending.take().map(|pending| pending.job));
-        if let Some(job) = at_hand {
-            let _ = self.give_back(&job, self.desk.world.now_ms()).await;
+        if let Some(ready) = self.ready.take() {
+            let _ = self.give_back(&ready.job, self.desk.world.now_ms()).await;
         }
         self.hang_up().await;
     }
 
     /// Waits for a job and carries it, and what follows it.
     async fn begin(&mut self) -> Result<(), Ended> {
-        let pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => tokio::select! {
-                job = self.link.jobs.take() => Pending { job, paces_taken: 0 },
-                () = self.stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(self.desk.idle), if self.connection.is_some() => {
-                    self.hang_up().await;
-                    return Ok(());
-                }
-            },
+        if self.seats.leave() {
+            self.link.jobs.freed();
+        }
+        let job = tokio::select! {
+            job = self.link.jobs.take(&self.desk.world, &mut self.seats) => job,
+            () = self.stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(self.desk.idle), if self.connection.is_some() => {
+                self.hang_up().await;
+                return Ok(());
+            }
         };
-        match self.prepare(pending).await? {
+        match self.render(job).await? {
             Some(ready) => self.carry(ready).await,
             None => Ok(()),
         }
@@ -125,48 +120,16 @@ impl Courier {
         }
     }
 
-    /// Waits for the job's tokens and renders it; `None` when that settled it.
-    async fn prepare(&mut self, mut pending: Pending) -> Result<Option<Ready>, Ended> {
-        while pending.paces_taken < 3 {
-            if let Some(pace) = self.pace(&pending) {
-                let taken = tokio::select! {
-                    taken = pace.take() => taken.is_ok(),
-                    () = self.stop.cancelled() => false,
-                };
-                if !taken {
-                    self.give_back(&pending.job, self.desk.world.now_ms()).await?;
-                    return Ok(None);
-                }
-            }
-            pending.paces_taken += 1;
-        }
-        self.render(pending.job).await
-    }
-
     /// Renders the next job of the route, if one waits and its tokens are at hand.
     async fn prepare_next(&mut self) -> Result<(), Ended> {
         if self.stop.is_cancelled() || !self.link.health.is_up(self.desk.world.now_ms()) {
             return Ok(());
         }
-        let Some(job) = self.link.jobs.try_take() else { return Ok(()) };
-        let mut pending = Pending { job, paces_taken: 0 };
-        while pending.paces_taken < 3 {
-            if self.pace(&pending).is_some_and(|pace| !pace.try_take()) {
-                self.pending = Some(pending);
-                return Ok(());
-            }
-            pending.paces_taken += 1;
+        let now_us = self.desk.world.now_ms() * 1_000;
+        if let Some(job) = self.link.jobs.try_take(now_us, &mut self.seats) {
+            self.ready = self.render(job).await?;
         }
-        self.ready = self.render(pending.job).await?;
         Ok(())
-    }
-
-    fn pace(&self, pending: &Pending) -> Option<Arc<super::pace::Pace>> {
-        match pending.paces_taken {
-            0 => pending.job.run.pace.clone(),
-            1 => pending.job.provider_pace.clone(),
-            _ => self.link.pace.clone(),
-        }
     }
 
     async fn render(&self, job: Job) -> Result<Option<Ready>, Ended> {
@@ -217,6 +180,9 @@ impl Courier {
 
     /// Carries one mail, and every next one that is at hand, over one connection.
     async fn carry(&mut self, first: Ready) -> Result<(), Ended> {
+        if first.job.gate.is_closed(self.desk.world.now_ms()) {
+            return self.give_back(&first.job, self.desk.world.now_ms()).await;
+        }
         let mut owed: Option<Settle> = None;
         let mut current = first;
         let mut opened = self.open(&current).await;
@@ -237,11 +203,12 @@ impl Courier {
                 return self.give_back(&current.job, self.desk.world.now_ms()).await;
             }
             let Some(mut connection) = self.connection.take() else { return Ok(()) };
-            let next = self.ready.take();
+            self.count(&current.job);
+            let next = self.ready.take_if(|next| !is_used_up(&self.carried, &self.link, &next.job));
             let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
             let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
             current.timer.stop();
-            self.is_kept = true;
+            self.seats.answered();
             self.connection = Some(connection).filter(|connection| connection.is_clean() || next.is_some());
             owed = Some(self.outcome(&current.job, finished.reply));
             match (next, finished.next) {
@@ -261,6 +228,9 @@ impl Courier {
     /// Opens the envelope, over the connection at hand or a new one.
     async fn open(&mut self, ready: &Ready) -> Result<Opened, Failure> {
         let envelope = envelope(&ready.mail)?;
+        if is_used_up(&self.carried, &self.link, &ready.job) {
+            self.hang_up().await;
+        }
         if let Some(mut connection) = self.connection.take()
             && connection.is_clean()
             && connection.is_alive()
@@ -271,7 +241,7 @@ impl Courier {
         }
         let mut route = self.link.route.clone();
         route.pipelining &= !self.link.health.in_lockstep(self.desk.world.now_ms());
-        self.is_kept = false;
+        self.carried.clear();
         let mut connection = tokio::select! {
             biased;
             opened = Connection::open(&route, &self.desk.tls) => opened?,
@@ -339,12 +309,13 @@ impl Courier {
         let judged = failure.reply().map(|reply| self.judge(job, failure.stage, reply));
         let outcome = match failure.reply() {
             Some(reply) if is_final(reply, judged) => Outcome::Bounced { why: "refused_content" },
-            Some(_) => self.deferred(job, now_ms),
+            Some(reply) => self.put_off(job, reply, judged, now_ms),
             None if failure.in_doubt() => Outcome::Lost,
             None if matches!(failure.kind, Kind::Unfit(_)) => Outcome::Failed { why: "unfit" },
             None => Outcome::Released { due_at_ms: now_ms },
         };
-        if !matches!(failure.kind, Kind::Unfit(_)) {
+        let is_hurry = failure.reply().is_some() && matches!(outcome, Outcome::Released { .. });
+        if !is_hurry && !matches!(failure.kind, Kind::Unfit(_)) {
             self.note(&failure, now_ms);
         }
         self.end(job, outcome, now_ms, Some(self.trouble(&failure, judged)))
@@ -373,10 +344,13 @@ impl Courier {
         let is_final = is_final(reply, judged);
         let outcome = match (stage, is_final) {
             (Stage::Mail, true) => Outcome::Failed { why: "sender_refused" },
-            (Stage::Mail, false) => Outcome::Released { due_at_ms: self.link.health.failed(now_ms) },
+            (Stage::Mail, false) => {
+                self.link.health.failed(now_ms);
+                Outcome::Released { due_at_ms: now_ms }
+            }
             (Stage::Rcpt, true) => Outcome::Bounced { why: "refused_recipient" },
             (_, true) => Outcome::Bounced { why: "refused_content" },
-            (_, false) => self.deferred(&ready.job, now_ms),
+            (_, false) => self.put_off(&ready.job, reply, judged, now_ms),
         };
         if !self.connection.as_ref().is_some_and(Connection::is_clean) {
             self.connection = None;
@@ -398,27 +372,61 @@ impl Courier {
         if self.stop.is_cancelled() {
             return self.give_back(&ready.job, now_ms).await;
         }
+        if let Some(reply) = failure.reply().filter(|_| failure.stage > Stage::Mail) {
+            let judged = Some(self.judge(&ready.job, failure.stage, reply));
+            if self.is_throttled(&ready.job, reply, judged, now_ms) {
+                let (outcome, trouble) = (Outcome::Released { due_at_ms: now_ms }, self.trouble(failure, judged));
+                return self.settle(self.end(&ready.job, outcome, now_ms, Some(trouble))).await;
+            }
+        }
         // A server may end a kept connection at any moment: only a new one that fails is a trouble of the route.
-        let is_ended = self.is_kept && failure.stage == Stage::Mail && !matches!(failure.kind, Kind::TimedOut);
-        let due_at_ms = if is_ended { now_ms } else { self.note(failure, now_ms) };
-        self.settle(self.end(&ready.job, Outcome::Released { due_at_ms }, now_ms, None)).await
+        let is_ended =
+            !self.carried.is_empty() && failure.stage == Stage::Mail && !matches!(failure.kind, Kind::TimedOut);
+        if !is_ended {
+            self.note(failure, now_ms);
+        }
+        // Due at once: another route may take it while this one is left alone.
+        self.settle(self.end(&ready.job, Outcome::Released { due_at_ms: now_ms }, now_ms, None)).await
     }
 
-    /// Counts a failed conversation against the route and says when to try again.
-    fn note(&self, failure: &Failure, now_ms: i64) -> i64 {
+    /// Counts a failed conversation against the route.
+    fn note(&self, failure: &Failure, now_ms: i64) {
         if failure.is_missing_reply() {
             self.link.health.reply_missing(now_ms);
         }
         let is_content = failure.stage == Stage::Dot && failure.reply().is_some_and(|reply| !reply.is_421());
         if is_content {
-            return now_ms;
+            return;
         }
         let was_up = self.link.health.is_up(now_ms);
         let retry_at_ms = self.link.health.failed(now_ms);
         if was_up {
             tracing::warn!(route = %self.link.route.name, %failure, pause_ms = retry_at_ms - now_ms, "route in trouble");
         }
-        retry_at_ms
+    }
+
+    /// A refusal for now: of this mail, or of all that its provider gets from us, which counts no try.
+    fn put_off(&self, job: &Job, reply: &Reply, judged: Option<Judged>, now_ms: i64) -> Outcome {
+        match self.is_throttled(job, reply, judged, now_ms) {
+            true => Outcome::Released { due_at_ms: now_ms },
+            false => self.deferred(job, now_ms),
+        }
+    }
+
+    /// Whether a refusal says that its provider gets too much from us: then its gate is closed.
+    fn is_throttled(&self, job: &Job, reply: &Reply, judged: Option<Judged>, now_ms: i64) -> bool {
+        // X.2.X is about one mailbox (RFC 3463 §3.3), which may get too much mail by itself.
+        judged.is_some_and(|judged| judged.class == ReplyClass::RateLimited)
+            && reply.enhanced.is_none_or(|(_, subject, _)| subject != 2)
+            && job.gate.throttled(&reply.text, now_ms)
+    }
+
+    /// Counts a mail against what a connection may carry.
+    fn count(&mut self, job: &Job) {
+        match self.carried.iter_mut().find(|(provider, _)| *provider == job.row.provider_id) {
+            Some((_, n)) => *n += 1,
+            None => self.carried.push((job.row.provider_id, 1)),
+        }
     }
 
     fn deferred(&self, job: &Job, now_ms: i64) -> Outcome {
@@ -467,6 +475,14 @@ impl Courier {
 /// Whether a refusal ends the message: a 5xx, unless it only says that we were too fast, which some providers do.
 fn is_final(reply: &Reply, judged: Option<Judged>) -> bool {
     reply.permanent() && judged.is_none_or(|judged| judged.class != ReplyClass::RateLimited)
+}
+
+/// Whether a connection that has carried this much may carry no more of a job's provider, or nothing at all.
+fn is_used_up(carried: &[(i64, u32)], link: &RouteLink, job: &Job) -> bool {
+    let reaches = |max: Option<u32>, n: &dyn Fn() -> u32| max.is_some_and(|max| n() >= max);
+    let own = || carried.iter().find(|(provider, _)| *provider == job.row.provider_id).map_or(0, |(_, n)| *n);
+    reaches(job.gate.pace.mails_per_connection, &own)
+        || reaches(link.mails_per_connection, &|| carried.iter().map(|(_, n)| n).sum())
 }
 
 fn envelope(mail: &Mail) -> Result<Envelope<'_>, Failure> {

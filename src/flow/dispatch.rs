@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::gate::Gate;
 use super::handover::{ContextError, Job, RouteLink, RunContext};
-use super::pace::Pace;
 use crate::base::World;
 use crate::domain::campaign::MailClass;
 use crate::domain::catalog::Catalog;
 use crate::domain::message::RunState;
+use crate::domain::provider::NULL_MX;
 use crate::domain::routing::Shares;
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Trouble, Turn, Turns};
 use crate::store::run::{self, Run};
-use crate::store::{Db, Lane, StoreError, consent, gate, history, member, suppression};
+use crate::store::{Db, Lane, StoreError, consent, history, member, suppression};
 
 /// How long an empty lane sleeps at most, milliseconds: what is on its way may come back to it at any moment.
 const LANE_SLEEP_MAX_MS: i64 = 500;
@@ -35,12 +36,8 @@ pub trait Library: Send + Sync {
     /// What a group of servers is called.
     fn provider_name(&self, id: i64) -> impl Future<Output = Result<Arc<str>, StoreError>> + Send;
 
-    /// How fast a provider is served over a route, where that is bounded.
-    fn provider_pace(
-        &self,
-        route: &str,
-        provider: (i64, &str),
-    ) -> impl Future<Output = Result<Option<Arc<Pace>>, StoreError>> + Send;
+    /// The gate of a provider over a route.
+    fn gate(&self, route: &str, provider: (i64, &str)) -> Arc<Gate>;
 
     /// Those of `suspects` that a process died of which rendered them apart from this one.
     fn deadly(&self, run_id: i64, suspects: &[Claimed]) -> impl Future<Output = std::io::Result<HashSet<i64>>> + Send;
@@ -62,8 +59,6 @@ pub struct Dispatch<L> {
     /// Jobs waiting for couriers in all.
     active_max: usize,
     runs: BTreeMap<i64, Sending>,
-    /// Which providers are left alone over which routes, by their place in the list.
-    closed: HashSet<(usize, i64)>,
     /// What each route was given.
     shares: Shares,
     /// The lane after which the next round starts.
@@ -77,11 +72,17 @@ struct Sending {
     ways: [Vec<usize>; 2],
 }
 
+/// What a route takes of a lane.
+enum Room {
+    /// Nothing: what waits there has no tokens yet.
+    Unspent,
+    For(usize),
+}
+
 struct LaneState {
     provider_id: i64,
-    provider: Arc<str>,
-    /// The provider's pace on each route.
-    paces: Vec<Option<Arc<Pace>>>,
+    /// The provider's gate on each route.
+    gates: Vec<Arc<Gate>>,
     mark: Mark,
     /// When the mark last stood at the lane's head.
     marked_at_ms: i64,
@@ -126,7 +127,6 @@ impl<L: Library> Dispatch<L> {
             claim_batch_max,
             active_max,
             runs: BTreeMap::new(),
-            closed: HashSet::new(),
             shares,
             turn_of: 0,
         }
@@ -167,14 +167,11 @@ impl<L: Library> Dispatch<L> {
                 }
             }
         }
-        let closed = gate::closed(reader.conn(), self.world.now_ms()).await?;
         drop(reader);
-        let route = |name: &str| self.routes.iter().position(|link| link.route.name == name);
-        self.closed = closed.into_iter().filter_map(|(name, provider)| Some((route(&name)?, provider))).collect();
-        for (at, link) in self.routes.iter().enumerate() {
-            let down = !link.health.is_up(self.world.now_ms());
-            let is_closed = |job: &Job| self.closed.contains(&(at, job.row.provider_id));
-            let unwanted = link.jobs.withdraw(|job| down || !self.wants(job) || is_closed(job));
+        let now_ms = self.world.now_ms();
+        for link in &self.routes {
+            let down = !link.health.is_up(now_ms);
+            let unwanted = link.jobs.withdraw(|job| down || !self.wants(job) || job.gate.is_closed(now_ms));
             self.give_back(unwanted).await;
         }
         Ok(())
@@ -194,14 +191,10 @@ impl<L: Library> Dispatch<L> {
         let mut lanes = Vec::with_capacity(providers.len());
         for provider_id in providers {
             let provider = self.library.provider_name(provider_id).await?;
-            let mut paces = Vec::with_capacity(self.routes.len());
-            for link in &self.routes {
-                paces.push(self.library.provider_pace(&link.route.name, (provider_id, &provider)).await?);
-            }
+            let gates = self.routes.iter().map(|link| self.library.gate(&link.route.name, (provider_id, &provider)));
             lanes.push(LaneState {
                 provider_id,
-                provider,
-                paces,
+                gates: gates.collect(),
                 mark: Mark::default(),
                 marked_at_ms: 0,
                 asleep_until_ms: 0,
@@ -222,9 +215,6 @@ impl<L: Library> Dispatch<L> {
         let now_ms = self.world.now_ms();
         let waiting: usize = self.routes.iter().map(|link| link.jobs.len()).sum();
         if waiting >= self.active_max {
-            return Ok(false);
-        }
-        if !self.routes.iter().any(|link| link.health.is_up(now_ms) && self.has_room(link)) {
             return Ok(false);
         }
         let lanes: Vec<(i64, usize)> =
@@ -250,29 +240,33 @@ impl<L: Library> Dispatch<L> {
     /// provider and not waiting for tokens, it is the one furthest behind its share. One that has no room is passed over,
     /// unless the weights differ: then the others do not run away from it.
     fn way(&self, held: &Sending, lane: &LaneState, now_ms: i64) -> Option<(usize, usize)> {
-        let usable =
-            |at: &usize| self.routes[*at].health.is_up(now_ms) && !self.closed.contains(&(*at, lane.provider_id));
+        let usable = |at: &usize| self.routes[*at].health.is_up(now_ms) && lane.gates[*at].is_open(now_ms);
         let ways = held.ways.iter().find(|ways| ways.iter().any(usable))?;
-        let ready =
-            |at: usize| Some((at, self.limit(held, lane, at)?)).filter(|(at, _)| self.has_room(&self.routes[*at]));
-        let unspent = ways.iter().copied().filter(|at| usable(at) && self.limit(held, lane, *at).is_some());
-        match self.shares.are_even() {
-            true => ready(self.shares.next(unspent.filter(|at| self.has_room(&self.routes[*at])))?),
-            false => ready(self.shares.next(unspent)?),
+        let passes_over = self.shares.are_even();
+        let takers = ways.iter().copied().filter(usable).filter(|at| match self.room(held, lane, *at) {
+            Room::Unspent => false,
+            Room::For(0) => !passes_over,
+            Room::For(_) => true,
+        });
+        let at = self.shares.next(takers)?;
+        match self.room(held, lane, at) {
+            Room::For(n) if n > 0 => Some((at, n)),
+            _ => None,
         }
     }
 
-    fn has_room(&self, link: &RouteLink) -> bool {
-        link.jobs.len() <= link.connections.max(1) * 2
-    }
-
-    /// How much of a lane is claimed ahead for a route; `None`: what waits there has no tokens yet.
-    fn limit(&self, held: &Sending, lane: &LaneState, route: usize) -> Option<usize> {
-        let link = &self.routes[route];
-        let paces = [held.context.pace.as_ref(), lane.paces.get(route).and_then(Option::as_ref), link.pace.as_ref()];
-        let slowest = paces.into_iter().flatten().map(|pace| pace.per_second()).fold(f64::INFINITY, f64::min);
+    /// How much of a lane is claimed for a route: as much as its tokens of the next seconds, or a batch when its couriers
+    /// will soon be out of work.
+    fn room(&self, held: &Sending, lane: &LaneState, route: usize) -> Room {
+        let (link, gate) = (&self.routes[route], &lane.gates[route]);
+        let rates = [held.context.pace.as_ref(), Some(gate), link.jobs.pace.as_ref()].into_iter().flatten();
+        let slowest = rates.filter_map(|gate| gate.rate()).fold(f64::INFINITY, f64::min);
         let limit = ((slowest * CLAIM_AHEAD_SECONDS).ceil().max(1.0)).min(self.claim_batch_max as f64) as usize;
-        (limit == self.claim_batch_max || link.jobs.len() < limit).then_some(limit)
+        let waiting = link.jobs.of_lane(&held.context, gate);
+        if limit < self.claim_batch_max {
+            return if waiting * 2 > limit { Room::Unspent } else { Room::For(limit - waiting) };
+        }
+        Room::For(if waiting > link.connections.max(1) * 2 { 0 } else { limit })
     }
 
     async fn claim(
@@ -285,9 +279,7 @@ impl<L: Library> Dispatch<L> {
         let link = self.routes[route].clone();
         let held = &self.runs[&run_id];
         let (context, lane) = (held.context.clone(), &held.lanes[at]);
-        let provider_id = lane.provider_id;
-        let provider = lane.provider.clone();
-        let provider_pace = lane.paces.get(route).cloned().flatten();
+        let (provider_id, gate) = (lane.provider_id, lane.gates[route].clone());
         let mut tx = self.db.begin(Lane::Bulk).await?;
         let claimed =
             claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
@@ -298,7 +290,7 @@ impl<L: Library> Dispatch<L> {
             if claimed.is_empty() {
                 return Ok(Vec::new());
             }
-            self.prepare(&context, &link, claimed, (provider, provider_pace), now_ms).await
+            self.prepare(&context, &link, claimed, gate, now_ms).await
         };
         let found = leases.len();
         match prepared.await {
@@ -350,7 +342,7 @@ impl<L: Library> Dispatch<L> {
         context: &Arc<RunContext>,
         link: &RouteLink,
         claimed: Vec<Claimed>,
-        (provider, provider_pace): (Arc<str>, Option<Arc<Pace>>),
+        gate: Arc<Gate>,
         now_ms: i64,
     ) -> Result<Vec<Job>, StoreError> {
         let claimed = self.without_deadly(context.run_id, link, claimed, now_ms).await;
@@ -379,6 +371,7 @@ impl<L: Library> Dispatch<L> {
             }
             let why = match &member {
                 None => Some("erased"),
+                Some(_) if &*gate.provider == NULL_MX => Some("null_mx"),
                 Some(member) if suppressed.contains_key(&member.addr_key) => Some("suppressed"),
                 Some(member) if marketing && member.wishes.is_paused(now_ms) => Some("paused"),
                 Some(_) if consenting.as_ref().is_some_and(|ids| !ids.contains(&id)) => Some("no_consent"),
@@ -386,8 +379,8 @@ impl<L: Library> Dispatch<L> {
             };
             let member = member.unwrap_or_default();
             let history = histories.remove(&id).unwrap_or_default();
-            let (catalog, provider, provider_pace) = (catalog.clone(), provider.clone(), provider_pace.clone());
-            let job = Job { run: context.clone(), row, member, history, catalog, provider, provider_pace };
+            let (run, catalog, gate) = (context.clone(), catalog.clone(), gate.clone());
+            let job = Job { run, row, member, history, catalog, gate };
             match why.map(|why| Outcome::Skipped { why }) {
                 Some(outcome) => {
                     link.tally.ended(&job, &outcome);

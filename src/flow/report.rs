@@ -10,6 +10,7 @@ use crate::domain::shown::{Served, SlotCount, SlotTally};
 use crate::domain::touch::{CLASS_VERSION, TouchClass, TouchKind};
 use crate::queue::count::{self, Count};
 use crate::render::PRODUCT_SLOT;
+use crate::store::gate::{self, GateRow};
 use crate::store::report::{self, Doubt, LinkClicks, ProductClicks, Refusal, VersionUse};
 use crate::store::run::{self, Run};
 use crate::store::{Conn, StoreError};
@@ -44,6 +45,27 @@ pub struct Progress {
     pub scheduled_for_ms: i64,
     pub started_at_ms: Option<i64>,
     pub finished_at_ms: Option<i64>,
+    /// Providers that get no mail over a route now, or get it slower.
+    pub slowed: Vec<Slowed>,
+}
+
+/// A provider that gets no mail over a route for a while, or gets it slower than it was told to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Slowed {
+    pub route: String,
+    pub provider: String,
+    /// Until when it gets none; `None`: it gets some.
+    pub closed_until_ms: Option<i64>,
+    pub why: Option<String>,
+    /// Mails per second that it was found to take, if that was needed.
+    pub per_second: Option<f64>,
+}
+
+impl Slowed {
+    fn of(row: GateRow, now_ms: i64) -> Slowed {
+        let closed_until_ms = Some(row.closed_until_ms).filter(|until_ms| *until_ms > now_ms);
+        Slowed { route: row.route, provider: row.provider, closed_until_ms, why: row.why, per_second: row.learnt }
+    }
 }
 
 /// The whole report.
@@ -108,18 +130,23 @@ pub struct VariantReport {
 }
 
 /// Where a run stands.
-pub async fn progress(mut conn: Conn<'_>, run: &Run) -> Result<Progress, StoreError> {
+pub async fn progress(mut conn: Conn<'_>, run: &Run, now_ms: i64) -> Result<Progress, StoreError> {
     let counts = count::of_run(conn.again(), run.id).await?;
-    let excluded = run::excluded(conn, run.id).await?;
-    Ok(stand(run, &counts, excluded))
+    let excluded = run::excluded(conn.again(), run.id).await?;
+    let slowed = match run.state.is_over() {
+        true => Vec::new(),
+        false => gate::troubled_of_run(conn, run.id, now_ms).await?,
+    };
+    let slowed = slowed.into_iter().map(|row| Slowed::of(row, now_ms)).collect();
+    Ok(Progress { slowed, ..stand(run, &counts, excluded) })
 }
 
 /// The whole report of a run. Counts and lists are read one after the other: of a run that is sending they may be
 /// apart by what happened in between.
-pub async fn report(mut conn: Conn<'_>, run: &Run) -> Result<Report, StoreError> {
+pub async fn report(mut conn: Conn<'_>, run: &Run, now_ms: i64) -> Result<Report, StoreError> {
     let id = run.id;
     let counts = count::of_run(conn.again(), id).await?;
-    let progress = stand(run, &counts, run::excluded(conn.again(), id).await?);
+    let progress = progress(conn.again(), run, now_ms).await?;
     let in_doubt = match progress.by_state[&MessageState::InDoubt] {
         0 => Vec::new(),
         _ => report::in_doubt(conn.again(), id, DOUBTS_MAX).await?,
@@ -184,6 +211,7 @@ fn stand(run: &Run, counts: &[Count], excluded: Vec<(String, i64)>) -> Progress 
         scheduled_for_ms: run.scheduled_for_ms,
         started_at_ms: run.started_at_ms,
         finished_at_ms: run.finished_at_ms,
+        slowed: Vec::new(),
     }
 }
 

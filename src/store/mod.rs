@@ -50,6 +50,7 @@ pub mod mailbox;
 pub mod member;
 pub mod member_view;
 pub mod message;
+pub mod mx;
 pub mod order;
 pub mod outbox;
 pub mod people;

@@ -199,11 +199,16 @@ pub async fn put_off(step: &str) -> Accounts {
     accounts
 }
 
-/// Providers of two of the three domains, so that a campaign has several lanes.
+/// Providers of two of the three domains, so that a campaign has several lanes. Where it is told to slow down, the daemon
+/// waits for a moment only.
 pub fn write_providers(home: &Home) {
+    if home.path().join("providers.toml").exists() {
+        return;
+    }
     home.write(
         "providers.toml",
-        "[[provider]]\nname = \"mail\"\ndomains = [\"mail.example\"]\n\
+        "[throttle]\npauses_s = [0.2, 0.5]\nstep_s = 1.0\n\
+         [[provider]]\nname = \"mail\"\ndomains = [\"mail.example\"]\n\
          [[provider]]\nname = \"post\"\ndomains = [\"post.example\"]\n",
     );
 }

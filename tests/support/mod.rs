@@ -15,3 +15,4 @@ pub mod segments;
 pub mod sink;
 pub mod site;
 pub mod sql;
+pub mod traffic;

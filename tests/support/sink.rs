@@ -16,10 +16,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::traffic::Traffic;
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +124,9 @@ pub struct Setup {
     pub keep_commands: bool,
     /// Wait before every reply.
     pub delay: Duration,
+    /// Mails per second that are taken for a domain, with half a second's worth at once; more are told to slow down at
+    /// RCPT, and the connection is closed.
+    pub limits: &'static [(&'static str, f64)],
 }
 
 impl Default for Setup {
@@ -135,6 +141,7 @@ impl Default for Setup {
             keep_bodies: false,
             keep_commands: false,
             delay: Duration::ZERO,
+            limits: &[],
         }
     }
 }
@@ -151,6 +158,8 @@ pub struct Accepted {
     pub mail: Option<Vec<u8>>,
     /// Whether the 250 was handed to the socket; false for a mail taken whose reply was withheld.
     pub replied: bool,
+    /// When, since the sink began.
+    pub at: Duration,
 }
 
 #[derive(Default)]
@@ -162,6 +171,7 @@ struct Ledger {
     impatient: u64,
     faults: Vec<(Fault, u64)>,
     struck: HashSet<(At2, String)>,
+    traffic: HashMap<String, Traffic>,
 }
 
 type At2 = &'static str;
@@ -172,6 +182,7 @@ struct Shared {
     certificate: Option<CertificateDer<'static>>,
     ledger: Mutex<Ledger>,
     count: watch::Sender<usize>,
+    began: Instant,
 }
 
 /// A running sink; its connections die with it.
@@ -204,7 +215,8 @@ impl Sink {
             }
         };
         let ledger = Mutex::new(Ledger::default());
-        let shared = Arc::new(Shared { setup, acceptor, certificate, ledger, count: watch::Sender::new(0) });
+        let (count, began) = (watch::Sender::new(0), Instant::now());
+        let shared = Arc::new(Shared { setup, acceptor, certificate, ledger, count, began });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let task = tokio::spawn(listen(listener, Arc::clone(&shared)));
@@ -279,6 +291,17 @@ impl Sink {
 
     pub fn impatient(&self) -> u64 {
         self.ledger().impatient
+    }
+
+    /// How the mail of a domain came.
+    pub fn traffic(&self, domain: &str) -> Traffic {
+        self.ledger().traffic.get(domain).copied().unwrap_or_default()
+    }
+
+    /// When each mail of a domain was taken, seconds since the sink began.
+    pub fn taken_at(&self, domain: &str) -> Vec<f64> {
+        let of_domain = |mail: &&Accepted| mail.to.iter().any(|to| to.ends_with(domain));
+        self.ledger().accepted.iter().filter(of_domain).map(|mail| mail.at.as_secs_f64()).collect()
     }
 
     /// Every command so far, where they are kept.
@@ -383,8 +406,11 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>) {
         to: Vec::new(),
         asked: String::new(),
         mails: 0,
+        inside: None,
+        mails_of: HashMap::new(),
     };
     let _ = session.run().await;
+    session.leave(false);
     let _ = session.flush().await;
     let _ = session.stream.shutdown().await;
 }
@@ -404,6 +430,9 @@ struct Session {
     /// The recipient last asked for, accepted or not: whom faults go by.
     asked: String,
     mails: u64,
+    /// The domain of the mail under way, and mails taken so far by domain.
+    inside: Option<String>,
+    mails_of: HashMap<String, u64>,
 }
 
 /// Why a session ends.
@@ -519,6 +548,7 @@ impl Session {
         }
         self.to.clear();
         self.from = None;
+        self.leave(false);
         if self.strikes(At::Mail).await? {
             return Ok(());
         }
@@ -534,8 +564,26 @@ impl Session {
         if self.strikes(At::Rcpt).await? {
             return Ok(());
         }
+        let domain = self.asked.rsplit('@').next().unwrap_or_default().to_owned();
+        let limit = self.shared.setup.limits.iter().find(|(limited, _)| *limited == domain).map(|(_, rate)| *rate);
+        let now = self.shared.began.elapsed();
+        if !self.shared.ledger().traffic.entry(domain.clone()).or_default().enters(limit, now) {
+            self.say("421 4.7.28 too many mails too fast, slow down").await?;
+            return Err(End);
+        }
+        self.inside = Some(domain);
         self.to.push(self.asked.clone());
         self.say("250 2.1.5 Ok").await
+    }
+
+    /// The mail under way is over.
+    fn leave(&mut self, is_taken: bool) {
+        let Some(domain) = self.inside.take() else { return };
+        let mails = self.mails_of.entry(domain.clone()).or_default();
+        *mails += u64::from(is_taken);
+        if let Some(traffic) = self.shared.ledger().traffic.get_mut(&domain) {
+            traffic.leaves(*mails);
+        }
     }
 
     async fn data(&mut self) -> Result<(), End> {
@@ -600,13 +648,15 @@ impl Session {
     /// Enters a mail into the ledger before its reply leaves, so that a client that saw the 250 finds it there.
     fn take(&mut self, content: Vec<u8>, replied: bool) -> usize {
         self.mails += 1;
+        self.leave(true);
         let head_end = memmem::find(&content, b"\r\n\r\n").unwrap_or(content.len());
         let head = String::from_utf8_lossy(&content[..head_end]).into_owned();
         let message_id = header(&head, "Message-ID").unwrap_or_default();
         let mail = self.shared.setup.keep_bodies.then(|| unstuffed(&content));
         let (from, to) = (self.from.take().unwrap_or_default(), std::mem::take(&mut self.to));
         let mut ledger = self.shared.ledger();
-        ledger.accepted.push(Accepted { from, to, message_id, head, mail, replied });
+        let at = self.shared.began.elapsed();
+        ledger.accepted.push(Accepted { from, to, message_id, head, mail, replied, at });
         let count = ledger.accepted.len();
         drop(ledger);
         self.shared.count.send_replace(count);

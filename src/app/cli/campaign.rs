@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Exit, Failure, Session};
+use super::{Exit, Failure, Session, shaping};
 use crate::app::config::parse_ms;
 use crate::app::launch;
 use crate::domain::message::{MessageState, RunEvent, RunState};
@@ -154,7 +154,7 @@ fn unknown(name: &str) -> Failure {
 async fn progress(session: &Session, name: &str) -> Result<Progress, Failure> {
     let mut reader = session.db.reader().await?;
     let run = run::by_campaign(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
-    Ok(report::progress(reader.conn(), &run).await?)
+    Ok(report::progress(reader.conn(), &run, session.now_ms()).await?)
 }
 
 fn in_state(progress: &Progress, state: MessageState) -> i64 {
@@ -176,7 +176,7 @@ fn line(progress: &Progress) -> String {
 async fn list(session: &Session) -> Result<Exit, Failure> {
     let mut reader = session.db.reader().await?;
     for run in run::list(reader.conn(), LISTED_MAX).await? {
-        let progress = report::progress(reader.conn(), &run).await?;
+        let progress = report::progress(reader.conn(), &run, session.now_ms()).await?;
         session.show(&progress, line(&progress))?;
     }
     Ok(Exit::Done)
@@ -190,6 +190,9 @@ async fn show(session: &Session, name: &str) -> Result<Exit, Failure> {
     }
     if let Some(why) = &progress.why {
         words.push_str(&format!("\n  {why}"));
+    }
+    for slowed in &progress.slowed {
+        words.push_str(&format!("\n  {}", shaping::slowed(slowed)));
     }
     session.show(&progress, words)?;
     Ok(Exit::Done)
@@ -315,7 +318,7 @@ async fn retry(session: &Session, name: &str, in_doubt: bool) -> Result<Exit, Fa
 async fn full_report(session: &Session, name: &str) -> Result<Exit, Failure> {
     let mut reader = session.db.reader().await?;
     let run = run::by_campaign(reader.conn(), name).await?.ok_or_else(|| unknown(name))?;
-    let report = report::report(reader.conn(), &run).await?;
+    let report = report::report(reader.conn(), &run, session.now_ms()).await?;
     let words = super::progress::words(&report, line(&report.progress));
     session.show(&report, words)?;
     Ok(Exit::Done)

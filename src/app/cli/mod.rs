@@ -19,6 +19,7 @@
 
 mod failure;
 mod session;
+mod shaping;
 
 pub mod bounce;
 pub mod campaign;
@@ -95,6 +96,8 @@ commands! {
         Touches => touches,
         #[command(subcommand)]
         Segment => segment,
+        #[command(subcommand)]
+        Shaping => shaping,
         #[command(subcommand)]
         Suppression => suppression,
     }

@@ -60,6 +60,8 @@ impl Dkim {
 pub struct DnsServers {
     /// Empty: this machine's.
     pub servers: Vec<SocketAddr>,
+    /// Whether the mail servers of members' domains are looked up.
+    pub providers: bool,
 }
 
 impl DnsServers {
@@ -73,6 +75,6 @@ impl DnsServers {
                 }
             }
         }
-        DnsServers { servers }
+        DnsServers { servers, providers: s.flag("providers").unwrap_or(true) }
     }
 }

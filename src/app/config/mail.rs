@@ -106,6 +106,8 @@ pub struct Route {
     pub dkim: Signer,
     /// Whether the limits of `shaping.toml` hold on this route.
     pub shaping: bool,
+    /// Mails over one connection, before a new one is opened; `None`: no limit of ours.
+    pub mails_per_connection: Option<u32>,
     /// How much it takes beside other routes.
     pub weight: f64,
     /// What it is kept for.
@@ -121,6 +123,9 @@ pub struct Limit {
     pub per_second: Option<f64>,
     pub connections: Option<u32>,
     pub per_day: Option<u32>,
+    pub mails_per_connection: Option<u32>,
+    /// Mails of the first day of a new address; each clean day takes more.
+    pub warm_up: Option<u32>,
 }
 
 impl Route {
@@ -155,6 +160,7 @@ impl Route {
             pipelining: s.flag("pipelining").unwrap_or(true),
             dkim: s.parsed("dkim", "\"indicia\" or \"smarthost\"").unwrap_or(Signer::Indicia),
             shaping: s.flag("shaping").unwrap_or(true),
+            mails_per_connection: s.number("mails_per_connection", 1, u32::MAX),
             weight: s.number("weight", 0.001, 1_000.0).unwrap_or(1.0),
             kept_for: KeptFor::new(s.texts("for").unwrap_or_default()),
         }
@@ -167,7 +173,9 @@ impl Limit {
             name: s.need("name", "name a provider of shaping.toml, as in \"gmail\""),
             per_second: s.number("per_second", 0.0001, 1_000_000.0),
             connections: s.number("connections", 1, 1_000),
-            per_day: s.number("per_day", 0, u32::MAX),
+            per_day: s.number("per_day", 1, u32::MAX),
+            mails_per_connection: s.number("mails_per_connection", 1, u32::MAX),
+            warm_up: s.number("warm_up", 1, u32::MAX),
         };
         s.finish();
         limit

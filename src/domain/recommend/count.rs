@@ -103,7 +103,6 @@ impl Counter {
             bought: Near::of(&self.bought),
             viewed: Near::of(&self.viewed),
             weights: Weights::default(),
-            follows: Vec::new(),
         }
     }
 }

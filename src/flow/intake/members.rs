@@ -1,6 +1,4 @@
 //! Members: matched by external id, else by address; attributes, topics and a tag come along.
-//!
-//! `personalise` is a wish, and a file can only carry a no: a yes never overrules what a member chose since.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,11 +15,11 @@ use crate::domain::member::Member;
 use crate::domain::provider::ProviderTable;
 use crate::store::consent::{self, Change as ConsentChange};
 use crate::store::member::{self, NewMember};
-use crate::store::{Conn, StoreError, attribute, provider};
+use crate::store::{Conn, StoreError, attribute, mx, provider};
 
 /// The columns that are not attributes.
 pub(super) const COLUMNS: &[&str] =
-    &["email", "external_id", "first_name", "last_name", "locale", "zone", "market", "topics", "points", "personalise"];
+    &["email", "external_id", "first_name", "last_name", "locale", "zone", "market", "topics", "points"];
 const LOCALE: &str = "en";
 const ZONE: &str = "UTC";
 /// Longest market's name, bytes.
@@ -37,7 +35,6 @@ pub(super) struct MemberRow {
     zone: Change<String>,
     market: Change<String>,
     points: Change<i64>,
-    personalise: Change<bool>,
     topics: Change<Vec<String>>,
     attributes: Vec<(String, Change<String>)>,
 }
@@ -106,7 +103,6 @@ impl batch::Door for Door {
             zone: change(row, "zone", |text| self.zones.read(text))?,
             market: change(row, "market", market)?,
             points: change(row, "points", field::whole)?,
-            personalise: change(row, "personalise", field::yes_or_no)?,
             topics: change(row, "topics", field::topics)?,
             attributes,
             email,
@@ -260,7 +256,6 @@ impl MemberRow {
         self.zone.apply(&mut member.zone, ZONE.to_owned());
         self.market.apply(&mut member.market, String::new());
         self.points.apply(&mut member.points, 0);
-        member.wishes.personalise &= self.personalise != Change::To(false);
         for (name, change) in &self.attributes {
             match change {
                 Change::Leave => {}
@@ -346,9 +341,13 @@ impl Desk {
         self.write_attributes(conn, people).await
     }
 
-    async fn provider_ids(&mut self, conn: Conn<'_>, people: &[Person]) -> Result<Vec<i64>, StoreError> {
-        let name = |person: &Person| self.table.of(person.now.email.rsplit('@').next().unwrap_or_default()).to_owned();
-        let names: Vec<String> = people.iter().map(name).collect();
+    async fn provider_ids(&mut self, mut conn: Conn<'_>, people: &[Person]) -> Result<Vec<i64>, StoreError> {
+        let domains = people.iter().map(|person| person.now.email.rsplit('@').next().unwrap_or_default());
+        let unlisted: HashSet<&str> = domains.clone().filter(|domain| !self.table.lists(domain)).collect();
+        // What DNS said of a domain before holds for who comes now.
+        let found = mx::known(conn.again(), &unlisted.into_iter().collect::<Vec<_>>()).await?;
+        let name = |domain: &str| found.get(domain).map_or_else(|| self.table.of(domain), |(name, _)| name).to_owned();
+        let names: Vec<String> = domains.map(name).collect();
         let missing: HashSet<&str> =
             names.iter().map(String::as_str).filter(|name| !self.providers.contains_key(*name)).collect();
         if !missing.is_empty() {

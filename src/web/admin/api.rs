@@ -35,14 +35,14 @@ pub async fn description() -> impl IntoResponse {
 
 pub async fn campaigns(State(state): Shared) -> Result<Json<Vec<Progress>>, AdminError> {
     let mut reader = state.db.reader().await?;
-    Ok(Json(all(reader.conn(), LIST_MAX).await?))
+    Ok(Json(all(reader.conn(), LIST_MAX, state.world.now_ms()).await?))
 }
 
 /// Where the newest runs stand, newest first.
-pub async fn all(mut conn: Conn<'_>, n: i64) -> Result<Vec<Progress>, AdminError> {
+pub async fn all(mut conn: Conn<'_>, n: i64, now_ms: i64) -> Result<Vec<Progress>, AdminError> {
     let mut list = Vec::new();
     for run in run::list(conn.again(), n).await? {
-        list.push(report::progress(conn.again(), &run).await?);
+        list.push(report::progress(conn.again(), &run, now_ms).await?);
     }
     Ok(list)
 }
@@ -50,13 +50,13 @@ pub async fn all(mut conn: Conn<'_>, n: i64) -> Result<Vec<Progress>, AdminError
 pub async fn campaign(State(state): Shared, Path(name): Path<String>) -> Result<Json<Progress>, AdminError> {
     let mut reader = state.db.reader().await?;
     let run = named(reader.conn(), &name).await?;
-    Ok(Json(report::progress(reader.conn(), &run).await?))
+    Ok(Json(report::progress(reader.conn(), &run, state.world.now_ms()).await?))
 }
 
 pub async fn report(State(state): Shared, Path(name): Path<String>) -> Result<Json<Report>, AdminError> {
     let mut reader = state.db.reader().await?;
     let run = named(reader.conn(), &name).await?;
-    Ok(Json(report::report(reader.conn(), &run).await?))
+    Ok(Json(report::report(reader.conn(), &run, state.world.now_ms()).await?))
 }
 
 /// The latest run of the campaign called `name`.
@@ -71,7 +71,7 @@ pub async fn act(
     move_run(&state, &name, &act).await?;
     let mut reader = state.db.reader().await?;
     let run = named(reader.conn(), &name).await?;
-    Ok(Json(report::progress(reader.conn(), &run).await?))
+    Ok(Json(report::progress(reader.conn(), &run, state.world.now_ms()).await?))
 }
 
 /// Pauses, resumes or cancels a run, or tries again what failed of it; the daemon that sends it notices within half a

@@ -88,7 +88,8 @@ impl Line {
 
 async fn lines(state: &AdminState) -> Result<Overview, AdminError> {
     let mut reader = state.db.reader().await?;
-    let runs: Vec<Line> = api::all(reader.conn(), CAMPAIGNS_MAX).await?.into_iter().map(Line::of).collect();
+    let runs: Vec<Line> =
+        api::all(reader.conn(), CAMPAIGNS_MAX, state.world.now_ms()).await?.into_iter().map(Line::of).collect();
     let every_ms = if runs.iter().any(|run| !run.is_over) { 1_000 } else { 5_000 };
     Ok(Overview { nav: "campaigns", runs, every_ms })
 }
@@ -133,7 +134,7 @@ struct ReportPart {
 impl ReportPart {
     async fn read(conn: Conn<'_>, state: &AdminState, run: &Run) -> Result<ReportPart, AdminError> {
         let began_ms = state.world.boot_ms();
-        let report = report::report(conn, run).await?;
+        let report = report::report(conn, run, state.world.now_ms()).await?;
         let took_ms = state.world.boot_ms() - began_ms;
         let every_ms = (took_ms * REPORT_SPARE).clamp(REPORT_EVERY_MS, REPORT_EVERY_MAX_MS);
         Ok(ReportPart { report, segment: run.doc.segment.clone(), topic: run.doc.topic.clone(), every_ms })
@@ -161,7 +162,7 @@ pub async fn campaign(State(state): Shared, Path(name): Path<String>) -> Result<
 pub async fn campaign_progress(State(state): Shared, Path(name): Path<String>) -> Result<Html<String>, AdminError> {
     let mut reader = state.db.reader().await?;
     let run = api::named(reader.conn(), &name).await?;
-    let progress = report::progress(reader.conn(), &run).await?;
+    let progress = report::progress(reader.conn(), &run, state.world.now_ms()).await?;
     Ok(Html(state.pages.admin("campaign_progress", &ProgressPart::of(&run, progress))))
 }
 
