@@ -217,7 +217,16 @@ fn every_payload_yields_its_events() {
             let events = events(provider, file);
             assert!(!events.is_empty(), "{name}/{test}");
             let (agreed, kinds) = agree(&format!("{name}/{test}"), file, &events);
-            assert!(kinds > 0, "{name}/{test}: nobody says what happened");
+            // Of two files nobody says what happened: a mail that came in, and a "sent" without its envelope.
+            let quiet = matches!(
+                test.as_str(),
+                "test_incorrect_received_event" | "test_error_includes_project_id_single_event"
+            );
+            assert_eq!(kinds == 0, quiet, "{name}/{test}: nobody says what happened");
+            assert!(
+                !quiet || events.iter().all(|event| matches!(event.what, What::Other | What::Accepted)),
+                "{name}/{test}"
+            );
             compared += agreed;
             for event in &events {
                 use What as W;

@@ -1,5 +1,6 @@
 //! Telling a person that the house stopped something by itself: by mail, straight over a route, and by a signed `POST`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use data_encoding::HEXLOWER;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::carry::carry;
-use super::cli::Failure;
 use super::config::Config;
 use super::library::Shelf;
 use super::workers::Worker;
@@ -26,7 +26,7 @@ use crate::render::{Mail, Recipient, compile, render_mail};
 use crate::smtp::{Timeouts, TlsConfigs};
 use crate::store::alert::{self, Due};
 use crate::store::{Db, Lane, StoreError};
-use crate::web::fetch::{self, Address};
+use crate::web::fetch::{self, Address, FetchError};
 
 /// How long one daemon has to tell before another may, milliseconds.
 const LEASE_MS: i64 = 120_000;
@@ -64,20 +64,32 @@ pub fn ways(config: &Config) -> Vec<(Way, String)> {
     mails.chain(config.alert.webhook_url.iter().map(|_| (Way::Webhook, String::new()))).collect()
 }
 
+/// What keeps the webhook from being told. Never quotes the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertError {
+    #[error("[alert] webhook_url: {0}")]
+    Address(#[from] FetchError),
+    #[error("could not read {} ([alert] webhook_secret_file): {source}", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error(
+        "{} ([alert] webhook_secret_file) holds fewer than {SECRET_BYTES_MIN} characters; make one with `openssl rand -hex 32`",
+        file.display()
+    )]
+    Short { file: PathBuf },
+}
+
 /// Where the configuration wants a `POST`, with the secret read.
 ///
 /// # Errors
 /// A secret that cannot be read, or is too short to be one.
-pub fn hook(config: &Config) -> Result<Option<Hook>, Failure> {
+pub fn hook(config: &Config) -> Result<Option<Hook>, AlertError> {
     let Some(url) = &config.alert.webhook_url else { return Ok(None) };
-    let address = Address::parse(url).map_err(|error| Failure::new(format!("[alert] webhook_url: {error}")))?;
+    let address = Address::parse(url)?;
     let Some(file) = &config.alert.webhook_secret_file else { return Ok(Some(Hook { address, secret: None })) };
-    let place = format!("[alert] webhook_secret_file {}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(format!("{place}: {error}")))?;
+    let text = std::fs::read_to_string(file).map_err(|source| AlertError::Read { file: file.clone(), source })?;
     let secret = text.lines().next().unwrap_or_default().trim();
     if secret.len() < SECRET_BYTES_MIN {
-        return Err(Failure::new(format!("{place} holds fewer than {SECRET_BYTES_MIN} characters"))
-            .fix("`openssl rand -hex 32` makes a good one"));
+        return Err(AlertError::Short { file: file.clone() });
     }
     Ok(Some(Hook { address, secret: Some(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())) }))
 }

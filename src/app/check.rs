@@ -10,7 +10,7 @@ use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{Config, Faults, Route, Signer};
 use super::reply_rules::{ReplyRules, ReplyRulesError};
 use super::tag_rules::{TagRulesError, tag_rules};
-use super::{dkim, hooks, keys, mailboxes, routes};
+use super::{alert, dkim, hooks, keys, mailboxes, routes};
 use crate::base::World;
 use crate::domain::campaign::MailClass;
 use crate::domain::provider::ProviderTable;
@@ -32,7 +32,7 @@ crate::text_enum! {
 pub struct Finding {
     #[serde(skip)]
     pub weight: Weight,
-    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, webhooks, disk.
+    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, webhooks, alert, disk.
     pub part: &'static str,
     /// Where: a file with its line, or the name of a thing.
     pub place: String,
@@ -94,6 +94,7 @@ pub async fn all(config: &Config, reach: bool) -> Vec<Finding> {
     look_at_routes(config, table.as_ref(), reach, Part::of("routes", &mut findings)).await;
     look_at_inbound(config, Part::of("inbound", &mut findings));
     look_at_webhooks(config, Part::of("webhooks", &mut findings));
+    look_at_alert(config, Part::of("alert", &mut findings));
     look_at_disk(config, Part::of("disk", &mut findings));
     findings
 }
@@ -114,6 +115,15 @@ fn look_at_inbound(config: &Config, mut part: Part<'_>) {
             format!("there is no folder {}", name.display()),
             "name a Maildir folder, or make it",
         );
+    }
+}
+
+fn look_at_alert(config: &Config, mut part: Part<'_>) {
+    if let Err(error) = alert::hook(config) {
+        part.fault("[alert]", error, "mend the file, or what the key names");
+    }
+    if let Some(file) = config.alert.webhook_secret_file.as_deref().filter(|file| keys::is_exposed(file)) {
+        part.warn("[alert]", format!("{} can be read by others on this machine", file.display()), "chmod 600 it");
     }
 }
 

@@ -20,6 +20,11 @@ const BURST_LINKS: usize = 3;
 const BURST_MS: i64 = 2_000;
 const MANY_LINKS: usize = 6;
 const MINUTE_MS: i64 = 60_000;
+/// Links of one mail that no reader follows within [`AROUND_MS`], in whatever time between them.
+const MOST_LINKS: usize = 8;
+/// Networks from which one browser comes to more links than that of one mail within [`AROUND_MS`]: at home and on the way
+/// are two, and whoever hides behind a relay follows few.
+const NETWORKS_OF_A_BROWSER: usize = 3;
 /// After the 250, nobody has opened the mail, found a link and followed it.
 const TOO_SOON_MS: i64 = 3_000;
 /// A proxy that shows a mail so soon fetched it ahead.
@@ -78,6 +83,7 @@ pub fn network(ip: IpAddr) -> u64 {
 pub fn judge(touches: &[Evidence]) -> Vec<TouchClass> {
     let mut court = Court::new(touches);
     court.each_mail(Court::by_links);
+    court.each_mail(Court::by_networks);
     court.each_mail(Court::by_company);
     court.by_machine();
     court.by_shared_address();
@@ -138,7 +144,8 @@ impl<'e> Court<'e> {
                 &clicks[from..from + until]
             };
             let links = |of: &[usize]| of.iter().map(|n| self.touches[*n].place).collect::<HashSet<_>>().len();
-            for (burst, most) in [(within(BURST_MS), BURST_LINKS), (within(MINUTE_MS), MANY_LINKS)] {
+            let paces = [(BURST_MS, BURST_LINKS), (MINUTE_MS, MANY_LINKS), (AROUND_MS, MOST_LINKS)];
+            for (burst, most) in paces.map(|(ms, most)| (within(ms), most)) {
                 if links(burst) >= most {
                     found.extend_from_slice(burst);
                 }
@@ -150,6 +157,23 @@ impl<'e> Court<'e> {
             let reader = |n: &&usize| self.touches[**n].place == touch.place && self.touches[**n].agent != touch.agent;
             if within(CHECK_MS).iter().filter(elsewhere).any(|n| reader(&n)) {
                 found.push(*first);
+            }
+        }
+        found
+    }
+
+    /// One browser that comes from network after network is a cloud's, each request from another of its machines.
+    fn by_networks(&self, mail: &[usize]) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (from, first) in mail.iter().enumerate() {
+            let touch = &self.touches[*first];
+            let until = mail[from..].partition_point(|n| self.touches[*n].at_ms - touch.at_ms < AROUND_MS);
+            let same = |n: &&usize| self.touches[**n].agent == touch.agent && self.touches[**n].is_click();
+            let around: Vec<usize> = mail[from..from + until].iter().filter(same).copied().collect();
+            let networks: HashSet<u64> = around.iter().map(|n| self.touches[*n].network).collect();
+            let links: HashSet<_> = around.iter().map(|n| self.touches[*n].place).collect();
+            if networks.len() >= NETWORKS_OF_A_BROWSER && links.len() > NETWORKS_OF_A_BROWSER {
+                found.extend(around);
             }
         }
         found
@@ -284,6 +308,19 @@ mod tests {
         assert_eq!(scanners(&[soon]), [true]);
         let reader = Evidence { agent: 2, network: 2, ..click(900, 1) };
         assert_eq!(scanners(&[click(0, 1), reader]), [true, false]);
+    }
+
+    #[test]
+    fn one_browser_from_three_networks_is_a_cloud_and_from_two_a_telephone_on_its_way() {
+        let from = |networks: u64| -> Vec<Evidence> {
+            (0..4).map(|n| Evidence { network: n as u64 % networks, ..click(n * 2 * MINUTE_MS, n as u16) }).collect()
+        };
+        assert_eq!(scanners(&from(3)), [true; 4]);
+        assert_eq!(scanners(&from(2)), [false; 4]);
+        // Three readers of a mail that was passed on.
+        let readers: Vec<Evidence> =
+            from(3).into_iter().enumerate().map(|(n, click)| Evidence { agent: n as u64, ..click }).collect();
+        assert_eq!(scanners(&readers), [false; 4]);
     }
 
     #[test]
