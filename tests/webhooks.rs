@@ -187,7 +187,8 @@ fn classes(provider: Provider) -> BTreeMap<&'static str, (ReplyClass, bool)> {
         Provider::SparkPost => &[
             ("test_delay_event", (C::InvalidDomain, false)),
             ("test_generation_failure_event", (C::RemoteSystem, false)),
-            ("test_generation_rejection_event", (C::Policy, false)),
+            // On SparkPost's own list.
+            ("test_generation_rejection_event", (C::RecipientFiltered, false)),
         ],
         Provider::UnisenderGo => &[("test_soft_bounced_event", (C::MailboxFull, false))],
         Provider::Aliyun => &[],

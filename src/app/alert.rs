@@ -125,6 +125,24 @@ impl Worker for Tell {
 }
 
 impl Tell {
+    /// What tells those whom the configuration names; `None`: nobody is to be told.
+    ///
+    /// # Errors
+    /// As [`hook`].
+    pub fn of(
+        config: &Config,
+        (db, world, keyring): (Db, World, Arc<Keyring>),
+        shelf: &Shelf,
+        routes: &[Arc<RouteLink>],
+    ) -> Result<Option<Tell>, AlertError> {
+        if ways(config).is_empty() {
+            return Ok(None);
+        }
+        let (sender, shelf, routes) = (config.alert_sender(), shelf.clone(), routes.to_vec());
+        let (sender, hook) = (sender.map(|sender| sender.name.clone()), hook(config)?);
+        Ok(Some(Tell { db, world, shelf, keyring, sender, routes, tls: Arc::new(TlsConfigs::native().0), hook }))
+    }
+
     /// By mail, over the first route that takes it: not through the queue, which may stand still because of this.
     async fn mail(&self, due: &Due) -> Result<(), String> {
         let (unsigned, signed) = self.letter(due).await?;

@@ -409,21 +409,11 @@ impl Base {
 
     /// Tells people what was stopped by itself.
     fn tell(&self, crew: &mut Crew, links: &[Arc<RouteLink>], shelf: &Shelf) -> Result<(), Failure> {
-        if alert::ways(&self.config).is_empty() {
-            return Ok(());
+        let base = (self.db.clone(), self.world.clone(), self.keyring.clone());
+        if let Some(mut tell) = Tell::of(&self.config, base, shelf, links)? {
+            let soft = self.soft.clone();
+            crew.spawn("tell", async move { repeat("tell", soft, TELL_LOOK, &mut tell).await });
         }
-        let mut tell = Tell {
-            db: self.db.clone(),
-            world: self.world.clone(),
-            shelf: shelf.clone(),
-            keyring: self.keyring.clone(),
-            sender: self.config.alert_sender().map(|sender| sender.name.clone()),
-            routes: links.to_vec(),
-            tls: Arc::new(TlsConfigs::native().0),
-            hook: alert::hook(&self.config)?,
-        };
-        let soft = self.soft.clone();
-        crew.spawn("tell", async move { repeat("tell", soft, TELL_LOOK, &mut tell).await });
         Ok(())
     }
 
