@@ -70,6 +70,7 @@ async fn a_provider_that_blocks_us_is_left_alone_and_nobody_else() {
     let campaign = Campaign::new(&sink, &people(240), &[("BREAKER__BLOCK_PAUSE", "5s")]);
     let daemon = campaign.home.start();
     campaign.start(Some(SLOW));
+    campaign.until(|shown| shown["slowed"][0]["why"] == "refused our address 5 times within an hour");
     let accounts = campaign.finished(&sink, &daemon);
     assert_eq!(accounts.n("sent") + accounts.n("bounced"), 240, "{accounts:?}");
     let log = daemon.log_text();

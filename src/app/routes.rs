@@ -2,14 +2,24 @@
 //! served over each.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-use super::config::{self, Config};
+use super::config::{self, Config, Signer};
+use super::library::Shelf;
+use super::mailbox::RunningMailbox;
+use crate::base::metrics::Metrics;
 use crate::domain::provider::{Pace, ProviderError, ProviderTable};
+use crate::flow::handover::{Health, Jobs, RouteLink, Tally};
 use crate::smtp::{self, Credentials};
 
+/// Connections to the built-in mailbox.
+const MAILBOX_CONNECTIONS: usize = 8;
+/// How long a route that failed is left alone: first, and at most.
+const ROUTE_PAUSE_FIRST_MS: i64 = 500;
+const ROUTE_PAUSE_LAST_MS: i64 = 15_000;
 /// Largest password file, bytes.
 const PASSWORD_BYTES_MAX: usize = 4_096;
 
@@ -45,6 +55,47 @@ pub fn smtp_route(route: &config::Route, patience: &config::Smtp) -> Result<smtp
         out.extra_roots = certificates(&route.name, file)?;
     }
     Ok(out)
+}
+
+/// The routes with their queues; the built-in mailbox where none is configured.
+///
+/// # Errors
+/// A password or certificate file that cannot be used.
+pub fn links(
+    config: &Config,
+    metrics: &Metrics,
+    shelf: &Shelf,
+    mailbox: Option<&RunningMailbox>,
+) -> Result<Vec<Arc<RouteLink>>, RouteError> {
+    let mut links = Vec::new();
+    for configured in &config.routes {
+        links.push(Arc::new(RouteLink {
+            route: smtp_route(configured, &config.smtp)?,
+            tally: Tally::new(metrics.clone(), &configured.name),
+            jobs: Jobs::new(shelf.route_gate(configured)),
+            connections: configured.connections.max(1) as usize,
+            signs: configured.dkim == Signer::Indicia,
+            mails_per_connection: configured.mails_per_connection,
+            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+            weight: configured.weight,
+            kept_for: configured.kept_for.clone(),
+        }));
+    }
+    if let Some(mailbox) = mailbox {
+        tracing::warn!("no [[route]] is configured: every mail goes to the built-in mailbox and to nobody else");
+        links.push(Arc::new(RouteLink {
+            route: mailbox.route(),
+            tally: Tally::new(metrics.clone(), "mailbox"),
+            jobs: Jobs::new(None),
+            connections: MAILBOX_CONNECTIONS,
+            signs: true,
+            mails_per_connection: None,
+            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
+            weight: 1.0,
+            kept_for: Default::default(),
+        }));
+    }
+    Ok(links)
 }
 
 /// The password on the first line of a file; `route` names who wants it.

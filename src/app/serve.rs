@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::alert::{self, Tell};
 use super::alone::Alone;
 use super::cli::{Failure, Session};
-use super::config::{Config, Signer};
+use super::config::Config;
 use super::dkim;
 use super::high_water::HighWater;
 use super::hooks;
@@ -43,7 +43,7 @@ use crate::flow::bounce;
 use crate::flow::courier::{Courier, Desk};
 use crate::flow::dispatch::Dispatch;
 use crate::flow::editions::Editions;
-use crate::flow::handover::{Health, Jobs, RouteLink, Tally};
+use crate::flow::handover::RouteLink;
 use crate::flow::plan::{self, Terms};
 use crate::flow::track;
 use crate::flow::web_version::WebVersions;
@@ -57,9 +57,6 @@ use crate::web::admin::{self, AdminState};
 use crate::web::client::TrustedProxies;
 use crate::web::public::{self, Certificates, Hook, Hooks, PublicState, SignupForm};
 
-/// How long a route that failed is left alone: first, and at most.
-const ROUTE_PAUSE_FIRST_MS: i64 = 500;
-const ROUTE_PAUSE_LAST_MS: i64 = 15_000;
 /// How soon after an event its tags are there, at most.
 const LEARN_IDLE: Duration = Duration::from_millis(200);
 /// How often, in the time after which a class is final, the classes of a piece become so.
@@ -78,8 +75,6 @@ const GAUGES_LOOK: Duration = Duration::from_secs(2);
 const ROOM_AHEAD_LOOK: Duration = Duration::from_secs(3600);
 /// How often, in the time that a sign-up may be confirmed, those are looked for that nobody did.
 const LAPSE_LOOKS: i64 = 10;
-/// Connections to the built-in mailbox.
-const MAILBOX_CONNECTIONS: usize = 8;
 
 /// What the first line of stdout says.
 #[derive(Debug, Clone, Serialize)]
@@ -179,7 +174,7 @@ impl Daemon {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
             false => None,
         };
-        let links = links(&base, &shelf, mailbox.as_ref())?;
+        let links = routes::links(&config, &base.metrics, &shelf, mailbox.as_ref())?;
         let turns = base.turns(&mut writers);
         base.tell(&mut crew, &links, &shelf)?;
         base.send(&mut crew, links, &shelf, turns, &replies);
@@ -301,39 +296,6 @@ pub(super) async fn recover_piece(db: &Db, epoch: i64, now_ms: i64) -> Result<bo
         tracing::warn!(queued = recovered.queued, in_doubt = recovered.in_doubt, "took back what a dead daemon held");
     }
     Ok(recovered.is_full())
-}
-
-/// The routes with their queues; the built-in mailbox where none is configured.
-fn links(base: &Base, shelf: &Shelf, mailbox: Option<&RunningMailbox>) -> Result<Vec<Arc<RouteLink>>, Failure> {
-    let mut links = Vec::new();
-    for configured in &base.config.routes {
-        links.push(Arc::new(RouteLink {
-            route: routes::smtp_route(configured, &base.config.smtp)?,
-            tally: Tally::new(base.metrics.clone(), &configured.name),
-            jobs: Jobs::new(shelf.route_gate(configured)),
-            connections: configured.connections.max(1) as usize,
-            signs: configured.dkim == Signer::Indicia,
-            mails_per_connection: configured.mails_per_connection,
-            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
-            weight: configured.weight,
-            kept_for: configured.kept_for.clone(),
-        }));
-    }
-    if let Some(mailbox) = mailbox {
-        tracing::warn!("no [[route]] is configured: every mail goes to the built-in mailbox and to nobody else");
-        links.push(Arc::new(RouteLink {
-            route: mailbox.route(),
-            tally: Tally::new(base.metrics.clone(), "mailbox"),
-            jobs: Jobs::new(None),
-            connections: MAILBOX_CONNECTIONS,
-            signs: true,
-            mails_per_connection: None,
-            health: Health::new(ROUTE_PAUSE_FIRST_MS, ROUTE_PAUSE_LAST_MS),
-            weight: 1.0,
-            kept_for: Default::default(),
-        }));
-    }
-    Ok(links)
 }
 
 impl Base {
