@@ -67,7 +67,8 @@ fn mailbox(folder: &std::path::Path, bounds: Bounds) -> Arc<Mailbox> {
 async fn send(connection: &mut Connection, to: &str, body: &str) {
     let envelope = Envelope::new("b-1@bounce.example", to).unwrap();
     assert_eq!(connection.open_envelope(&envelope).await.unwrap(), Opened::Ready);
-    assert_eq!(connection.finish(body.as_bytes(), None).await.reply.unwrap().code, 250);
+    connection.send_content(body.as_bytes()).await.unwrap();
+    assert_eq!(connection.finish(None).await.reply.unwrap().code, 250);
 }
 
 #[tokio::test]
@@ -158,7 +159,8 @@ async fn twenty_connections_deliver_at_once() {
             let envelope = Envelope::new("", &to).unwrap();
             connection.open_envelope(&envelope).await.unwrap();
             for left in (0..20).rev() {
-                let finished = connection.finish(MAIL.as_bytes(), (left > 0).then_some(&envelope)).await;
+                connection.send_content(MAIL.as_bytes()).await.unwrap();
+                let finished = connection.finish((left > 0).then_some(&envelope)).await;
                 finished.reply.unwrap();
             }
         });
@@ -196,7 +198,8 @@ async fn a_receiver_decides_over_recipients_and_mails() {
     assert!(connection.is_clean());
     for (body, code) in [("T\r\n", 250), ("L\r\n", 451), ("N\r\n", 554)] {
         connection.open_envelope(&known).await.unwrap();
-        let reply = connection.finish(body.as_bytes(), None).await.reply;
+        connection.send_content(body.as_bytes()).await.unwrap();
+        let reply = connection.finish(None).await.reply;
         assert_eq!(reply.unwrap_or_else(|failure| failure.reply().unwrap().clone()).code, code);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use indicia::smtp::{
-    Connection, Credentials, Envelope, Failure, Kind, Opened, Route, Stage, Timeouts, Tls, TlsConfigs,
+    Connection, Credentials, Envelope, Failure, Finished, Kind, Opened, Route, Stage, Timeouts, Tls, TlsConfigs,
 };
 
 use crate::support::sink::{Act, At, Fault, Setup, Sink, SinkTls};
@@ -46,6 +46,14 @@ fn to(recipient: &str) -> Envelope<'_> {
     Envelope::new("b-1@bounce.example", recipient).expect("a good envelope")
 }
 
+/// Content and dot.
+async fn deliver(connection: &mut Connection, body: &[u8], next: Option<&Envelope<'_>>) -> Finished {
+    match connection.send_content(body).await {
+        Ok(()) => connection.finish(next).await,
+        Err(failure) => Finished { reply: Err(failure), next: None },
+    }
+}
+
 async fn lockstep() -> Sink {
     Sink::with(Setup { pipelining: false, ..Setup::default() }).await
 }
@@ -65,11 +73,11 @@ async fn mails_follow_each_other_with_the_next_envelope_behind_the_dot() {
     assert!(connection.capabilities().pipelining);
     assert_eq!(connection.capabilities().size, Some(10_485_760));
     assert_eq!(connection.open_envelope(&to("a@x.example")).await.unwrap(), Opened::Ready);
-    let finished = connection.finish(MAIL, Some(&to("b@x.example"))).await;
+    let finished = deliver(&mut connection, MAIL, Some(&to("b@x.example"))).await;
     let reply = finished.reply.unwrap();
     assert_eq!((reply.code, reply.enhanced, reply.text.as_str()), (250, Some((2, 0, 0)), "Ok: queued as 1"));
     assert_eq!(finished.next.unwrap().unwrap(), Opened::Ready);
-    assert!(connection.finish(MAIL, None).await.reply.is_ok());
+    assert!(deliver(&mut connection, MAIL, None).await.reply.is_ok());
     assert!(connection.is_alive());
     connection.quit().await.unwrap();
     assert_eq!(sink.by_recipient().len(), 2);
@@ -85,9 +93,9 @@ async fn without_pipelining_no_command_outruns_its_reply() {
         let mut connection = open(&route(&sink)).await.unwrap();
         assert!(!connection.capabilities().pipelining);
         connection.open_envelope(&to("a@x.example")).await.unwrap();
-        let finished = connection.finish(MAIL, Some(&to("b@x.example"))).await;
+        let finished = deliver(&mut connection, MAIL, Some(&to("b@x.example"))).await;
         assert!(finished.reply.is_ok() && finished.next.unwrap().unwrap() == Opened::Ready);
-        connection.finish(MAIL, None).await.reply.unwrap();
+        deliver(&mut connection, MAIL, None).await.reply.unwrap();
         assert_eq!((sink.count(), sink.impatient()), (2, 0));
     }
 }
@@ -111,7 +119,7 @@ async fn refusals_before_the_dot_leave_the_connection_clean() {
             assert!(connection.is_clean());
             assert_eq!(refusal(connection.open_envelope(&to("a@x.example")).await), (stage, 451));
             assert_eq!(connection.open_envelope(&to("b@x.example")).await.unwrap(), Opened::Ready);
-            connection.finish(MAIL, None).await.reply.unwrap();
+            deliver(&mut connection, MAIL, None).await.reply.unwrap();
             assert_eq!((sink.count(), sink.connections()), (1, 1), "{stage}, pipelining {pipelining}");
         }
     }
@@ -124,7 +132,7 @@ async fn a_354_without_a_recipient_is_ended_by_a_lone_dot() {
     assert_eq!(refusal(connection.open_envelope(&to("a+rcpt-550@x.example")).await), (Stage::Rcpt, 550));
     assert!(connection.is_clean());
     connection.open_envelope(&to("b@x.example")).await.unwrap();
-    connection.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut connection, MAIL, None).await.reply.unwrap();
     assert_eq!(sink.by_recipient().into_keys().collect::<Vec<_>>(), ["b@x.example"]);
 }
 
@@ -134,14 +142,14 @@ async fn a_refused_dot_is_definite_and_the_next_envelope_stands() {
         let sink = Sink::with(Setup { pipelining, ..Setup::default() }).await;
         let mut connection = open(&route(&sink)).await.unwrap();
         connection.open_envelope(&to("a+dot-451@x.example")).await.unwrap();
-        let finished = connection.finish(MAIL, Some(&to("b+dot-550@x.example"))).await;
+        let finished = deliver(&mut connection, MAIL, Some(&to("b+dot-550@x.example"))).await;
         let failure = finished.reply.unwrap_err();
         assert_eq!((failure.stage, failure.reply().map(|reply| reply.code)), (Stage::Dot, Some(451)));
         assert!(failure.dot_written && !failure.in_doubt());
         assert_eq!(finished.next.unwrap().unwrap(), Opened::Ready);
-        let finished = connection.finish(MAIL, Some(&to("c@x.example"))).await;
+        let finished = deliver(&mut connection, MAIL, Some(&to("c@x.example"))).await;
         assert_eq!(finished.reply.unwrap_err().reply().map(|reply| reply.code), Some(550));
-        connection.finish(MAIL, None).await.reply.unwrap();
+        deliver(&mut connection, MAIL, None).await.reply.unwrap();
         assert_eq!((sink.count(), sink.connections()), (1, 1));
     }
 }
@@ -151,11 +159,11 @@ async fn the_mail_behind_a_dot_may_be_refused_alone() {
     let sink = Sink::start().await;
     let mut connection = open(&route(&sink)).await.unwrap();
     connection.open_envelope(&to("a@x.example")).await.unwrap();
-    let finished = connection.finish(MAIL, Some(&to("b+rcpt-grey@x.example"))).await;
+    let finished = deliver(&mut connection, MAIL, Some(&to("b+rcpt-grey@x.example"))).await;
     assert!(finished.reply.is_ok());
     assert_eq!(refusal(finished.next.unwrap()), (Stage::Rcpt, 451));
     assert_eq!(connection.open_envelope(&to("b+rcpt-grey@x.example")).await.unwrap(), Opened::Ready);
-    connection.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut connection, MAIL, None).await.reply.unwrap();
     assert_eq!(sink.count(), 2);
 }
 
@@ -177,7 +185,7 @@ async fn a_421_closes_wherever_it_comes() {
     sink.behave();
     let mut connection = open(&route(&sink)).await.unwrap();
     connection.open_envelope(&to("a+dot-421@x.example")).await.unwrap();
-    let finished = connection.finish(MAIL, Some(&to("b@x.example"))).await;
+    let finished = deliver(&mut connection, MAIL, Some(&to("b@x.example"))).await;
     let failure = finished.reply.unwrap_err();
     assert!(failure.reply().unwrap().is_421() && failure.dot_written && !failure.in_doubt());
     let next = finished.next.unwrap().unwrap_err();
@@ -190,8 +198,8 @@ async fn enough_mails_for_one_connection_is_a_421_to_the_next_alone() {
     let sink = Sink::with(Setup { mails_per_connection: 2, ..Setup::default() }).await;
     let mut connection = open(&route(&sink)).await.unwrap();
     connection.open_envelope(&to("a@x.example")).await.unwrap();
-    assert_eq!(connection.finish(MAIL, Some(&to("b@x.example"))).await.next.unwrap().unwrap(), Opened::Ready);
-    let finished = connection.finish(MAIL, Some(&to("c@x.example"))).await;
+    assert_eq!(deliver(&mut connection, MAIL, Some(&to("b@x.example"))).await.next.unwrap().unwrap(), Opened::Ready);
+    let finished = deliver(&mut connection, MAIL, Some(&to("c@x.example"))).await;
     assert!(finished.reply.is_ok(), "the second mail was taken");
     let failure = finished.next.unwrap().unwrap_err();
     assert!(failure.stage == Stage::Mail && failure.reply().unwrap().is_421());
@@ -204,7 +212,7 @@ async fn a_connection_lost_before_the_dot_was_answered_is_in_doubt_only_after_th
         let sink = Sink::start().await;
         let mut connection = open(&route(&sink)).await.unwrap();
         connection.open_envelope(&to(recipient)).await.unwrap();
-        let finished = connection.finish(MAIL, Some(&to("b@x.example"))).await;
+        let finished = deliver(&mut connection, MAIL, Some(&to("b@x.example"))).await;
         let failure = finished.reply.unwrap_err();
         assert!(failure.stage == Stage::Dot && failure.dot_written && failure.in_doubt(), "{failure:?}");
         assert!(matches!(failure.kind, Kind::Lost(_)) && !failure.is_missing_reply());
@@ -222,7 +230,7 @@ async fn a_connection_lost_within_the_body_never_wrote_the_dot() {
     connection.open_envelope(&to("a@x.example")).await.unwrap();
     // More than any socket buffer holds: the server is gone long before the end is reached.
     let body = b"0123456789012345678901234567890123456789012345678901234567890123456789\r\n".repeat(500_000);
-    let finished = connection.finish(&body, Some(&to("b@x.example"))).await;
+    let finished = deliver(&mut connection, &body, Some(&to("b@x.example"))).await;
     let failure = finished.reply.unwrap_err();
     assert_eq!((failure.stage, failure.dot_written), (Stage::Body, false), "{failure:?}");
     assert!(!connection.is_clean());
@@ -236,7 +244,7 @@ async fn a_body_that_the_server_does_not_read_times_out_before_its_dot() {
     let mut connection = open(&hasty(&sink, Stage::Body)).await.unwrap();
     connection.open_envelope(&to("a@x.example")).await.unwrap();
     let body = b"0123456789012345678901234567890123456789012345678901234567890123456789\r\n".repeat(500_000);
-    let failure = connection.finish(&body, None).await.reply.unwrap_err();
+    let failure = deliver(&mut connection, &body, None).await.reply.unwrap_err();
     assert!(matches!(failure.kind, Kind::TimedOut), "{failure:?}");
     assert_eq!((failure.stage, failure.dot_written), (Stage::Body, false));
 }
@@ -261,7 +269,7 @@ async fn every_step_has_its_own_patience() {
         let sink = Sink::start().await;
         let mut connection = open(&hasty(&sink, Stage::Dot)).await.unwrap();
         connection.open_envelope(&to(recipient)).await.unwrap();
-        let failure = connection.finish(MAIL, None).await.reply.unwrap_err();
+        let failure = deliver(&mut connection, MAIL, None).await.reply.unwrap_err();
         assert!(matches!(failure.kind, Kind::TimedOut) && failure.in_doubt(), "{failure:?}");
         assert_eq!(sink.count(), taken);
     }
@@ -274,7 +282,7 @@ async fn a_slow_server_is_waited_for() {
     let patient = Timeouts { dot: Duration::from_secs(20), ..Timeouts::all(Duration::from_secs(10)) };
     let mut connection = open(&Route { timeouts: patient, ..route(&sink) }).await.unwrap();
     connection.open_envelope(&to("a@x.example")).await.unwrap();
-    connection.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut connection, MAIL, None).await.reply.unwrap();
 }
 
 #[tokio::test]
@@ -313,10 +321,10 @@ async fn dots_arrive_as_they_were_written() {
         let bodies: [&[u8]; 3] = [b"A: b\r\n\r\n.\r\n..\r\n.x\r\nMAIL FROM:<x>\r\n", b".A: b\r\n\r\n.\r\n", MAIL];
         connection.open_envelope(&to("a@x.example")).await.unwrap();
         for body in bodies {
-            let finished = connection.finish(body, Some(&to("a@x.example"))).await;
+            let finished = deliver(&mut connection, body, Some(&to("a@x.example"))).await;
             finished.reply.unwrap();
         }
-        connection.finish(b"A: b\r\n\r\nno line end", None).await.reply.unwrap();
+        deliver(&mut connection, b"A: b\r\n\r\nno line end", None).await.reply.unwrap();
         let mails: Vec<Vec<u8>> = sink.accepted().into_iter().filter_map(|mail| mail.mail).collect();
         assert_eq!(mails[..3], bodies);
         assert_eq!(mails[3], b"A: b\r\n\r\nno line end\r\n");
@@ -329,10 +337,10 @@ async fn a_body_with_a_bare_line_end_is_refused_before_a_byte_leaves() {
         let sink = Sink::start().await;
         let mut connection = open(&route(&sink)).await.unwrap();
         connection.open_envelope(&to("a@x.example")).await.unwrap();
-        let finished = connection.finish(body, Some(&to("b@x.example"))).await;
+        let finished = deliver(&mut connection, body, Some(&to("b@x.example"))).await;
         let failure = finished.reply.unwrap_err();
         assert!(matches!(failure.kind, Kind::Unfit(_)) && failure.stage == Stage::Body && !failure.dot_written);
-        assert!(!finished.next.unwrap().unwrap_err().dot_written && !connection.is_clean());
+        assert!(finished.next.is_none() && !connection.is_clean());
         connection.abandon();
         assert_eq!(sink.count(), 0);
     }
@@ -346,7 +354,7 @@ async fn an_abandoned_mail_is_never_taken() {
     connection.abandon();
     let mut other = open(&route(&sink)).await.unwrap();
     other.open_envelope(&to("b@x.example")).await.unwrap();
-    other.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut other, MAIL, None).await.reply.unwrap();
     assert_eq!(sink.by_recipient().into_keys().collect::<Vec<_>>(), ["b@x.example"]);
 }
 
@@ -356,7 +364,7 @@ async fn a_call_dropped_half_way_leaves_a_connection_only_fit_to_be_closed() {
     let mut connection = open(&route(&sink)).await.unwrap();
     connection.open_envelope(&to("a+dot-takehang@x.example")).await.unwrap();
     {
-        let mut finishing = std::pin::pin!(connection.finish(MAIL, None));
+        let mut finishing = std::pin::pin!(deliver(&mut connection, MAIL, None));
         tokio::select! {
             _ = &mut finishing => panic!("the sink never answers"),
             () = sink.wait_for(1) => {}
@@ -372,13 +380,13 @@ async fn a_call_dropped_half_way_leaves_a_connection_only_fit_to_be_closed() {
 async fn calls_out_of_turn_are_refused() {
     let sink = Sink::start().await;
     let mut connection = open(&route(&sink)).await.unwrap();
-    let finished = connection.finish(MAIL, None).await;
+    let finished = deliver(&mut connection, MAIL, None).await;
     assert!(matches!(finished.reply.unwrap_err().kind, Kind::Unfit(_)));
     assert!(connection.is_clean(), "nothing was sent");
     connection.open_envelope(&to("a@x.example")).await.unwrap();
     assert!(connection.open_envelope(&to("a@x.example")).await.is_err());
     assert!(connection.rset().await.is_err());
-    connection.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut connection, MAIL, None).await.reply.unwrap();
 }
 
 #[tokio::test]
@@ -410,9 +418,9 @@ async fn both_ways_of_tls_and_both_ways_to_authenticate() {
             assert!(connection.capabilities().pipelining);
             connection.open_envelope(&to("a@x.example")).await.unwrap();
             let body = b"Line after line of it.\r\n".repeat(20_000);
-            let finished = connection.finish(&body, Some(&to("b@x.example"))).await;
+            let finished = deliver(&mut connection, &body, Some(&to("b@x.example"))).await;
             finished.reply.unwrap();
-            connection.finish(MAIL, None).await.reply.unwrap();
+            deliver(&mut connection, MAIL, None).await.reply.unwrap();
             assert!(connection.is_alive());
             assert_eq!(sink.count(), 2);
         }
@@ -429,7 +437,7 @@ async fn under_tls_the_dot_is_told_from_the_body_as_well() {
         let mut connection = open(&trusting(&sink, Tls::StartTls)).await.unwrap();
         connection.open_envelope(&to("a@x.example")).await.unwrap();
         let body = b"Line after line of it.\r\n".repeat(if stage == Stage::Body { 1_000_000 } else { 1 });
-        let failure = connection.finish(&body, None).await.reply.unwrap_err();
+        let failure = deliver(&mut connection, &body, None).await.reply.unwrap_err();
         assert_eq!((failure.stage, failure.in_doubt()), (stage, stage == Stage::Dot), "{failure:?}");
         assert_eq!(sink.count(), 0);
     }
@@ -472,9 +480,12 @@ async fn the_sink_obeys_its_script_and_keeps_count() {
         let opened = connection.open_envelope(&to("a@x.example")).await;
         assert_eq!(if expected == 354 { (Stage::Rcpt, 354) } else { refusal(opened) }, (Stage::Rcpt, expected));
     }
-    connection.finish(MAIL, Some(&to("b@y.example"))).await.reply.unwrap();
-    assert_eq!(connection.finish(MAIL, Some(&to("b@y.example"))).await.reply.unwrap_err().reply().unwrap().code, 451);
-    connection.finish(MAIL, None).await.reply.unwrap();
+    deliver(&mut connection, MAIL, Some(&to("b@y.example"))).await.reply.unwrap();
+    assert_eq!(
+        deliver(&mut connection, MAIL, Some(&to("b@y.example"))).await.reply.unwrap_err().reply().unwrap().code,
+        451
+    );
+    deliver(&mut connection, MAIL, None).await.reply.unwrap();
     sink.wait_for(2).await;
     assert_eq!(sink.accepted()[0].head, "Message-ID: <1@us.example>\r\nSubject: hello");
     assert_eq!(sink.accepted()[1].to, ["b@y.example"]);

@@ -79,7 +79,11 @@ async fn converse(port: u16) -> Option<bool> {
         let _ = connection.quit().await;
         return Some(false);
     }
-    let finished = connection.finish(MAIL, Some(&envelope)).await;
+    if let Err(failure) = connection.send_content(MAIL).await {
+        assert!(failure.stage == Stage::Body && !failure.dot_written, "{failure:?}");
+        return Some(false);
+    }
+    let finished = connection.finish(Some(&envelope)).await;
     let dot_written = match &finished.reply {
         Ok(reply) => {
             assert!(reply.positive());

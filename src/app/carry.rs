@@ -20,7 +20,8 @@ pub async fn carry(route: &Route, tls: &TlsConfigs, mail: &Mail) -> Result<Strin
             return Err(format!("refused at {}: {} {}", stage.as_str(), reply.code, reply.text));
         }
     }
-    let reply = connection.finish(&mail.bytes, None).await.reply.map_err(|error| said(&error))?;
+    connection.send_content(&mail.bytes).await.map_err(|error| said(&error))?;
+    let reply = connection.finish(None).await.reply.map_err(|error| said(&error))?;
     let _ = connection.quit().await;
     Ok(format!("{} {}", reply.code, reply.text))
 }

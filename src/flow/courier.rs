@@ -1,9 +1,9 @@
 //! A courier: one slot with at most one connection, carrying one message after the other to its route.
 //!
-//! A message is rendered, its envelope opened, its row **armed**; only then its final dot is written, with the next
-//! message's envelope right behind it where the server pipelines. What the reply settles and what the next message
-//! arms go to the writer as one [`Turn`], so a slot never owns two armed rows and a crash leaves at most one message
-//! per connection in doubt (RFC 5321 §4.1.1.10, RFC 2920 §3.1).
+//! A message is rendered, its envelope opened, its content sent, its row **armed**; only then its final dot is written,
+//! with the next message's envelope right behind it where the server pipelines. What the reply settles and what the next
+//! message arms go to the writer as one [`Turn`], so a slot never owns two armed rows and a crash leaves at most one
+//! message per connection in doubt (RFC 5321 §4.1.1.10, RFC 2920 §3.1).
 
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ use crate::smtp::{Connection, Envelope, Failure, Kind, Opened, Reply, Stage, Tls
 
 /// Longest text kept of the reply to a mail that was taken, bytes.
 const REMOTE_ID_BYTES_MAX: usize = 100;
+/// Longest a settle waits for the next mail's content, to be handed in with its arm.
+const OWED_WAIT_MAX: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What every courier of a daemon shares.
 pub struct Desk {
@@ -194,19 +196,21 @@ impl Courier {
                 }
                 Err(failure) => return self.not_opened(owed, &current, &failure).await,
             }
+            let Some(mut connection) = self.connection.take() else { return Ok(()) };
+            if let Err(failure) = self.send_content(&mut owed, &current, &mut connection).await? {
+                return self.not_opened(owed, &current, &failure).await;
+            }
             let armed_at = self.desk.world.boot_ms();
             if !self.arm(owed.take(), &current).await? {
                 return Ok(());
             }
             if self.desk.world.boot_ms() - armed_at > self.desk.dot_after_arm_ms {
-                self.connection = None;
                 return self.give_back(&current.job, self.desk.world.now_ms()).await;
             }
-            let Some(mut connection) = self.connection.take() else { return Ok(()) };
             self.count(&current.job);
             let next = self.ready.take_if(|next| !is_used_up(&self.carried, &self.link, &next.job));
             let envelope = next.as_ref().and_then(|next| envelope(&next.mail).ok());
-            let finished = connection.finish(&current.mail.bytes, envelope.as_ref()).await;
+            let finished = connection.finish(envelope.as_ref()).await;
             current.timer.stop();
             self.seats.answered();
             self.connection = Some(connection).filter(|connection| connection.is_clean() || next.is_some());
@@ -253,8 +257,23 @@ impl Courier {
         opened
     }
 
-    /// Hands in what is owed and asks for the dot, and renders the next mail meanwhile; `false`: not granted, everything
-    /// settled and the connection closed, never with a lone dot, which would deliver an empty mail.
+    /// Sends a mail's content. What is owed does not wait for a server that takes it slowly.
+    async fn send_content(
+        &self,
+        owed: &mut Option<Settle>,
+        ready: &Ready,
+        connection: &mut Connection,
+    ) -> Result<Result<(), Failure>, Ended> {
+        let mut sending = std::pin::pin!(connection.send_content(&ready.mail.bytes));
+        if let Ok(sent) = tokio::time::timeout(OWED_WAIT_MAX, &mut sending).await {
+            return Ok(sent);
+        }
+        self.settle(owed.take()).await?;
+        Ok(sending.await)
+    }
+
+    /// Hands in what is owed and asks for the dot, and renders the next mail meanwhile; `false`: not granted, and
+    /// everything settled. The connection must be closed then, never with a lone dot, which would deliver an empty mail.
     async fn arm(&mut self, owed: Option<Settle>, ready: &Ready) -> Result<bool, Ended> {
         let job = &ready.job;
         let arm = Arm {
@@ -284,7 +303,6 @@ impl Courier {
         if granted {
             return Ok(true);
         }
-        self.connection = None;
         if !written {
             self.settle(owed).await?;
         }
@@ -360,7 +378,7 @@ impl Courier {
         self.settle(self.end(&ready.job, outcome, now_ms, Some(trouble))).await
     }
 
-    /// The envelope could not be opened: nothing of this message was delivered.
+    /// The envelope could not be opened, or the content not sent: nothing of this message was delivered.
     async fn not_opened(&mut self, owed: Option<Settle>, ready: &Ready, failure: &Failure) -> Result<(), Ended> {
         self.connection = None;
         self.settle(owed).await?;

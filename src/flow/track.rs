@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::base::metrics::Metrics;
 use crate::store::touch::{self, Touch};
-use crate::store::{Db, Lane, StoreError};
+use crate::store::{Db, Lane, StoreError, direct};
 
 /// Touches that may wait for the disk. More callers wait at the door.
 pub const QUEUE_MAX: usize = 16_384;
@@ -35,7 +35,7 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Tracker(mpsc::Sender<Waiting>);
 
-/// The task that writes touches down.
+/// The task that writes touches down. On SQLite it blocks its thread: give it one of its own.
 pub struct Writer {
     db: Db,
     metrics: Metrics,
@@ -87,9 +87,18 @@ impl Writer {
 
     async fn commit(&self, touches: &[Touch]) -> Result<(), StoreError> {
         let timer = self.metrics.track_commit.start();
-        let mut tx = self.db.begin(Lane::Event).await?;
-        touch::append(tx.conn(), touches).await?;
-        tx.commit().await?;
+        match self.db.direct(Lane::Event).await {
+            Some(mut writer) => {
+                let tx = writer.begin()?;
+                touch::append_directly(&tx, touches)?;
+                direct::commit(tx)?;
+            }
+            None => {
+                let mut tx = self.db.begin(Lane::Event).await?;
+                touch::append(tx.conn(), touches).await?;
+                tx.commit().await?;
+            }
+        }
         timer.stop();
         self.metrics.track_batch.observe(touches.len() as f64);
         self.count(touches);

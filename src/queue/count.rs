@@ -6,17 +6,23 @@ use crate::domain::message::MessageState;
 use crate::on;
 use crate::store::{Conn, Pair, Rows, StoreError};
 
-/// Adds deltas to the account of the owner `$owner`; `$rows` opens the JSON argument.
+/// Adds deltas to an account: `$deltas` selects run, owner, variant, state, reason and number.
 macro_rules! count_upsert {
-    ($owner:literal, $rows:expr) => {
+    ($deltas:expr) => {
         concat!(
-            "insert into run_count (run_id, owner, variant, state, why, n)
-             select cast(value ->> 0 as bigint), ",
-            $owner,
-            ", cast(value ->> 1 as bigint), cast(value ->> 2 as text), cast(value ->> 3 as text),
-               cast(value ->> 4 as bigint) from ",
-            $rows,
-            " where true on conflict (run_id, owner, variant, state, why) do update set n = run_count.n + excluded.n"
+            "insert into run_count (run_id, owner, variant, state, why, n) ",
+            $deltas,
+            " on conflict (run_id, owner, variant, state, why) do update set n = run_count.n + excluded.n"
+        )
+    };
+}
+macro_rules! delta_rows_text {
+    ($opened:expr) => {
+        concat!(
+            "select cast(value ->> 0 as bigint), $1, cast(value ->> 1 as bigint), cast(value ->> 2 as text),
+               cast(value ->> 3 as text), cast(value ->> 4 as bigint) from ",
+            $opened,
+            " where true"
         )
     };
 }
@@ -43,19 +49,19 @@ impl Deltas {
         self.add(run_id, variant, to.0, to.1, 1);
     }
 
-    /// The deltas as rows of [`count_upsert`].
-    pub(super) fn rows(&self) -> Rows {
+    /// What is not zero: run, variant, state, reason, number.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (i64, i64, MessageState, &str, i64)> {
         let changed = self.0.iter().filter(|(_, n)| **n != 0);
-        Rows::of(changed.map(|((run, variant, state, why), n)| (run, variant, state, why, n)))
+        changed.map(|((run, variant, state, why), n)| (*run, *variant, *state, why.as_str(), *n))
     }
 
     /// Writes the deltas on the account of `owner`, so that two daemons never wait for each other's counter.
     pub async fn write(self, conn: Conn<'_>, owner: i64) -> Result<(), StoreError> {
         const SQL: Pair = Pair {
-            sqlite: count_upsert!("$1", "json_each($2)"),
-            postgres: count_upsert!("$1", "json_array_elements(cast($2 as json))"),
+            sqlite: count_upsert!(delta_rows_text!("json_each($2)")),
+            postgres: count_upsert!(delta_rows_text!("json_array_elements(cast($2 as json))")),
         };
-        let rows = self.rows();
+        let rows = Rows::of(self.changed());
         if rows.is_empty() {
             return Ok(());
         }

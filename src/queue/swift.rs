@@ -1,68 +1,67 @@
 //! The usual turn on SQLite: every 250 meets its armed row, every arm is granted.
 //!
-//! A statement there is a hand-over to the connection's thread and back, and so is every row it returns. So a batch is
-//! taken on trust: one text without a row to return, and the number of rows it changed tells whether all stood as the
-//! turns believe. Where one did not, the caller rolls back and runs the batch again with care.
+//! A batch of such turns is taken on trust, without a look at the rows first: each statement is to change just one row.
+//! Where one does not, nothing of the batch is kept, and the caller runs it again with care. It speaks to the database
+//! [directly](crate::store::direct): at thousands of commits a second, being woken is what costs.
 
 use super::count::{Deltas, count_upsert};
-use super::turn::{self, Arm, Settle, Turn};
-use super::turn_text::{arm_conditions, arm_text, opened_text, settle_text, shown_text, turned_text};
+use super::turn::{Arm, Outcome, Turn};
+use super::turn_text::{shown_text, turned_text};
 use crate::domain::message::MessageState;
-use crate::on;
-use crate::store::{Conn, StoreError};
+use crate::store::StoreError;
+use crate::store::direct::{self, Direct};
 
-macro_rules! settle_and_arm {
-    () => {
-        concat!(settle_text!(opened_text!("$2")), ";", arm_text!(opened_text!("$3"), "cross join", "$1", ""))
-    };
+/// As `settle_text`, for one row: an update without a `from` needs no table aside.
+const SETTLE: &str = "update message set state = 'sent', owner = null, sent_at_ms = ?4, remote_id = ?5
+     where id = ?2 and run_id = ?1 and attempt = ?3 and state = 'armed' and sent_at_ms is null";
+/// As `arm_text`, for one row.
+const ARM: &str =
+    "update message set state = 'armed', armed_at_ms = coalesce(armed_at_ms, ?10), template_version_id = ?9
+     where id = ?3 and run_id = ?2 and attempt = ?4 and state = 'leased' and owner = ?1
+       and exists (select 1 from run r where r.id = ?2 and r.state = 'sending' and r.generation = ?5)
+       and (member_id is null
+            or exists (select 1 from member p where p.id = message.member_id and p.mail_epoch = ?6))
+       and not exists (select 1 from suppression x where x.addr_key = ?7 and x.scope in ('all', ?8)
+                       and (x.expires_at_ms is null or x.expires_at_ms > ?10))";
+const SHOWN: &str = shown_text!("values (?1, ?2, ?3)");
+const COUNT: &str = count_upsert!("values (?1, ?2, ?3, ?4, ?5, ?6)");
+const TURN: &str = turned_text!("?1");
+
+/// Whether turns are of the usual kind.
+pub fn fits(turns: &[Turn]) -> bool {
+    turns.iter().all(|turn| turn.settle.as_ref().is_none_or(|settle| settle.is_plain()))
 }
 
-macro_rules! write_down {
-    ($shown:literal, $counts:literal) => {
-        concat!(
-            shown_text!(opened_text!($shown)),
-            ";",
-            count_upsert!("$1", opened_text!($counts)),
-            ";",
-            turned_text!("$1")
-        )
-    };
-}
-
-/// Runs a batch within the caller's transaction. `false`: a row stood otherwise, and the transaction must be rolled back.
-pub async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<bool, StoreError> {
-    const ALL: &str = concat!(settle_and_arm!(), ";", write_down!("$4", "$5"));
-    let (plain, others): (Vec<&Settle>, Vec<&Settle>) =
-        turns.iter().filter_map(|turn| turn.settle.as_ref()).partition(|settle| settle.is_plain());
-    let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
+/// Runs and commits a batch that [`fits`]. `false`: a row stood otherwise, and nothing was done. Blocks the thread.
+///
+/// # Crash
+/// As [`turn::commit`](super::turn::commit).
+pub fn commit(mut writer: Direct, epoch: i64, turns: &[Turn]) -> Result<bool, StoreError> {
+    let tx = writer.begin()?;
     let mut deltas = Deltas::default();
-    for settle in &plain {
+    for settle in turns.iter().filter_map(|turn| turn.settle.as_ref()) {
+        let Outcome::Sent { remote_id } = &settle.outcome else { return Ok(false) };
+        let row = (settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id);
+        if direct::run(&tx, "settle a message", SETTLE, row)? != 1 {
+            return Ok(false);
+        }
         deltas.moved(settle.run_id, settle.variant, (MessageState::Armed, None), (MessageState::Sent, None));
     }
-    for arm in &arms {
+    for arm in turns.iter().filter_map(|turn| turn.arm.as_ref()) {
+        let Arm { run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms, .. } = arm;
+        let row = (epoch, run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms);
+        if direct::run(&tx, "arm a message", ARM, row)? != 1 {
+            return Ok(false);
+        }
+        if !arm.shown.is_empty() {
+            direct::run(&tx, "keep what was shown", SHOWN, (arm.run_id, arm.id, &arm.shown))?;
+        }
         deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
     }
-    let moved = (plain.len() + arms.len()) as u64;
-    let (sent, wished, shown) = (turn::sent_rows(&plain), turn::wished_rows(&arms), turn::shown_rows(&arms));
-    if others.is_empty() {
-        let counts = deltas.rows();
-        let due = moved + shown.len() as u64 + counts.len() as u64 + 1;
-        let (shown, counts) = (shown.json(), counts.json());
-        let done = on!(conn, "take a turn", c => sqlx::query(ALL)
-            .bind(epoch).bind(&sent).bind(&wished).bind(&shown).bind(&counts)
-            .execute(&mut *c).await.map(|done| done.rows_affected()))?;
-        return Ok(done == due);
+    for (run_id, variant, state, why, n) in deltas.changed() {
+        direct::run(&tx, "count messages", COUNT, (run_id, epoch, variant, state.as_str(), why, n))?;
     }
-    const SETTLE_AND_ARM: &str = settle_and_arm!();
-    const WRITE_DOWN: &str = write_down!("$2", "$3");
-    let done = on!(conn.again(), "settle and arm messages", c => sqlx::query(SETTLE_AND_ARM)
-        .bind(epoch).bind(&sent).bind(&wished).execute(&mut *c).await.map(|done| done.rows_affected()))?;
-    if done != moved {
-        return Ok(false);
-    }
-    turn::settle(conn.again(), &others, &mut deltas).await?;
-    let (shown, counts) = (shown.json(), deltas.rows().json());
-    on!(conn, "write a turn down", c => sqlx::query(WRITE_DOWN)
-        .bind(epoch).bind(&shown).bind(&counts).execute(&mut *c).await.map(|_| ()))?;
+    direct::run(&tx, "count a turn", TURN, [epoch])?;
+    direct::commit(tx)?;
     Ok(true)
 }

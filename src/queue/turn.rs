@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::count::Deltas;
 use super::swift;
-use super::turn_text::{arm_conditions, arm_text, opened_text, settle_text, shown_text, turned_text};
+use super::turn_text::{
+    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, turned_text, wished_rows_text,
+};
 use crate::base::text;
 use crate::domain::bounce::{ReplyClass, Threshold};
 use crate::domain::message::{MessageEvent, MessageState};
@@ -105,15 +107,13 @@ struct Standing {
 /// # Crash
 /// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
 pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
-    let mut tx = db.begin(Lane::Turn).await?;
-    if tx.conn().is_sqlite() {
-        if swift::run(tx.conn(), epoch, turns).await? {
-            tx.commit().await?;
-            return Ok(turns.iter().map(|turn| turn.arm.is_some()).collect());
-        }
-        drop(tx);
-        tx = db.begin(Lane::Turn).await?;
+    if swift::fits(turns)
+        && let Some(writer) = db.direct(Lane::Turn).await
+        && swift::commit(writer, epoch, turns)?
+    {
+        return Ok(turns.iter().map(|turn| turn.arm.is_some()).collect());
     }
+    let mut tx = db.begin(Lane::Turn).await?;
     let granted = run(tx.conn(), epoch, turns).await?;
     tx.commit().await?;
     Ok(granted)
@@ -349,16 +349,25 @@ type Keyed = HashMap<(i64, i64), i64>;
 /// Settles plain 250s of armed rows; what was settled.
 async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreError> {
     const SQL: Pair = Pair {
-        sqlite: concat!(settle_text!(opened_text!("$1")), " returning message.run_id, message.id, message.variant"),
+        sqlite: concat!(
+            settle_text!(sent_rows_text!("json_each($1)")),
+            " returning message.run_id, message.id, message.variant"
+        ),
         postgres: concat!(
-            settle_text!("json_array_elements(cast($1 as json))"),
+            settle_text!(sent_rows_text!("json_array_elements(cast($1 as json))")),
             " returning message.run_id, message.id, message.variant"
         ),
     };
     if plain.is_empty() {
         return Ok(Keyed::default());
     }
-    let (sql, sent) = (conn.pick(&SQL), sent_rows(plain));
+    let mut sent = Rows::default();
+    for settle in plain {
+        if let Outcome::Sent { remote_id } = &settle.outcome {
+            sent.push(&(settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id));
+        }
+    }
+    let (sql, sent) = (conn.pick(&SQL), sent.json());
     let rows: Vec<(i64, i64, i64)> =
         on!(conn, "settle messages", c => sqlx::query_as(sql).bind(&sent).fetch_all(&mut *c).await)?;
     Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
@@ -368,12 +377,12 @@ async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreE
 async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreError> {
     const SQL: Pair = Pair {
         sqlite: concat!(
-            arm_text!(opened_text!("$2"), "cross join", "$1", ""),
+            arm_text!(wished_rows_text!("json_each($2)"), "cross join", "$1", ""),
             " returning message.run_id, message.id, message.variant"
         ),
         postgres: concat!(
             arm_text!(
-                "json_array_elements(cast($2 as json))",
+                wished_rows_text!("json_array_elements(cast($2 as json))"),
                 "join",
                 "$1",
                 " order by m.run_id, m.id for update of m skip locked"
@@ -384,41 +393,24 @@ async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreEr
     if arms.is_empty() {
         return Ok(Keyed::default());
     }
-    let (sql, wished) = (conn.pick(&SQL), wished_rows(arms));
+    let wished = Rows::of(arms.iter().map(|arm| {
+        let (version, at_ms) = (arm.template_version_id, arm.at_ms);
+        (arm.run_id, arm.id, arm.attempt, arm.generation, arm.mail_epoch, arm.addr_key, &arm.scope, version, at_ms)
+    }));
+    let (sql, wished) = (conn.pick(&SQL), wished.json());
     let rows: Vec<(i64, i64, i64)> =
         on!(conn, "arm messages", c => sqlx::query_as(sql).bind(epoch).bind(&wished).fetch_all(&mut *c).await)?;
     Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
 }
 
-pub(super) fn sent_rows(plain: &[&Settle]) -> String {
-    let mut rows = Rows::default();
-    for settle in plain {
-        if let Outcome::Sent { remote_id } = &settle.outcome {
-            rows.push(&(settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id));
-        }
-    }
-    rows.json()
-}
-
-pub(super) fn wished_rows(arms: &[&Arm]) -> String {
-    let rows = arms.iter().map(|arm| {
-        let (version, at_ms) = (arm.template_version_id, arm.at_ms);
-        (arm.run_id, arm.id, arm.attempt, arm.generation, arm.mail_epoch, arm.addr_key, &arm.scope, version, at_ms)
-    });
-    Rows::of(rows).json()
-}
-
-/// What these arms show, as rows of [`shown_text`].
-pub(super) fn shown_rows(armed: &[&Arm]) -> Rows {
-    Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)))
-}
-
 /// What was shown, the counts, and the turn's number.
 async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
-    const SHOWN: Pair =
-        Pair { sqlite: shown_text!("json_each($1)"), postgres: shown_text!("json_array_elements(cast($1 as json))") };
+    const SHOWN: Pair = Pair {
+        sqlite: shown_text!(shown_rows_text!("json_each($1)")),
+        postgres: shown_text!(shown_rows_text!("json_array_elements(cast($1 as json))")),
+    };
     const TURN: &str = turned_text!("$1");
-    let shown = shown_rows(armed);
+    let shown = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
     if !shown.is_empty() {
         let (sql, shown) = (conn.pick(&SHOWN), shown.json());
         on!(conn.again(), "keep what was shown", c => sqlx::query(sql).bind(&shown).execute(&mut *c).await.map(|_| ()))?;

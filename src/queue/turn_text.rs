@@ -1,4 +1,5 @@
-//! The texts of a turn, each written once: [`turn`](super::turn) runs them one by one, [`swift`](super::swift) in one go.
+//! The texts of a turn, with all its rows as one JSON argument. What may forbid an arm stands here and, for a single row,
+//! in [`swift`](super::swift): the queue's contract and simulation run both.
 
 /// What may forbid an arm besides the row itself: its run, its member, its address.
 macro_rules! arm_conditions {
@@ -11,14 +12,24 @@ macro_rules! arm_conditions {
     };
 }
 
-/// Settles plain 250s of armed rows; rows that stand otherwise are left to [`settle`]. `$rows` opens the JSON argument.
-macro_rules! settle_text {
-    ($rows:expr) => {
+/// Plain 250s out of a JSON argument that `$opened` opens.
+macro_rules! sent_rows_text {
+    ($opened:expr) => {
         concat!(
-            "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+            "select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
                cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
                cast(value ->> 4 as text) as remote_id from ",
-            $rows,
+            $opened
+        )
+    };
+}
+
+/// Settles plain 250s of armed rows; rows that stand otherwise are left to [`settle`].
+macro_rules! settle_text {
+    ($sent:expr) => {
+        concat!(
+            "with s as materialized (",
+            $sent,
             ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
              from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
                and message.state = 'armed' and message.sent_at_ms is null"
@@ -26,16 +37,26 @@ macro_rules! settle_text {
     };
 }
 
-/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. `$lock` is how the rows are held.
-macro_rules! arm_text {
-    ($rows:expr, $join:literal, $epoch:literal, $lock:literal) => {
+/// Wishes to write a dot out of a JSON argument that `$opened` opens.
+macro_rules! wished_rows_text {
+    ($opened:expr) => {
         concat!(
-            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+            "select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
                cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
                cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
                cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
                cast(value ->> 8 as bigint) as at_ms from ",
-            $rows,
+            $opened
+        )
+    };
+}
+
+/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. `$lock` is how the rows are held.
+macro_rules! arm_text {
+    ($wished:expr, $join:literal, $epoch:literal, $lock:literal) => {
+        concat!(
+            "with a as materialized (",
+            $wished,
             "), ok as materialized (select a.* from a ",
             $join,
             " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
@@ -49,24 +70,25 @@ macro_rules! arm_text {
         )
     };
 }
-macro_rules! opened_text {
-    ($argument:literal) => {
+
+/// What mails show out of a JSON argument that `$opened` opens.
+macro_rules! shown_rows_text {
+    ($opened:expr) => {
         concat!(
-            "(with item(value) as materialized (select value from json_each(",
-            $argument,
-            ")) select value from item)"
+            "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from ",
+            $opened,
+            " where true"
         )
     };
 }
 
 /// Keeps what mails show.
 macro_rules! shown_text {
-    ($rows:expr) => {
+    ($shown:expr) => {
         concat!(
-            "insert into shown (run_id, message_id, body)
-             select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text) from ",
-            $rows,
-            " where true on conflict (run_id, message_id) do update set body = excluded.body"
+            "insert into shown (run_id, message_id, body) ",
+            $shown,
+            " on conflict (run_id, message_id) do update set body = excluded.body"
         )
     };
 }
@@ -78,4 +100,6 @@ macro_rules! turned_text {
     };
 }
 
-pub(super) use {arm_conditions, arm_text, opened_text, settle_text, shown_text, turned_text};
+pub(super) use {
+    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, turned_text, wished_rows_text,
+};

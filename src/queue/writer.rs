@@ -1,5 +1,6 @@
 //! The writer of turns: one task takes every turn that is waiting, runs them in one transaction, commits once. No timer
-//! gathers the batch: the commit before it does.
+//! gathers the batch: the commit before it does, and where threads wait for a processor, those that are at work on a turn
+//! just now.
 
 use std::time::Duration;
 
@@ -78,6 +79,12 @@ impl Turns {
 async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
     let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
     while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
+        std::thread::yield_now();
+        while batch.len() < TURNS_BATCH_MAX
+            && let Ok(item) = waiting.try_recv()
+        {
+            batch.push(item);
+        }
         let began = tokio::time::Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
         match turn::commit(&db, epoch, &turns).await {

@@ -72,6 +72,8 @@ pub(super) enum State {
     Clean,
     /// The 354 was read; the content is awaited.
     Ready,
+    /// The content was sent, all but its end.
+    Told,
     /// Lost, timed out, or dropped in the middle of a call: only fit to be closed.
     Broken,
 }

@@ -146,21 +146,42 @@ impl Connection {
         Opened::Refused { stage, reply }
     }
 
-    /// Sends the content after a 354, and with it the `next` envelope where the server pipelines.
+    /// Sends the content after a 354, all but the CRLF.CRLF that ends it: so far nothing is delivered, and closing the
+    /// connection takes it back. [`Connection::finish`] may follow.
     ///
     /// `body` is a mail with CRLF line ends, not dot-stuffed. A bare CR or LF in it is refused before a byte leaves:
     /// with an envelope behind it, text that ends the mail early would be obeyed as commands.
+    ///
+    /// # Errors
+    /// [`Stage::Body`], never in doubt. The connection is only fit to be closed.
+    pub async fn send_content(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let failed = |kind| Failure::new(Stage::Body, kind);
+        let unfit = |why: &str| failed(Kind::Unfit(why.to_owned()));
+        if self.state != State::Ready {
+            return Err(unfit("no 354 was read"));
+        }
+        self.state = State::Broken;
+        let is_stuffed = stuff(body, &mut self.stuffed).map_err(unfit)?;
+        let body = if is_stuffed { &self.stuffed } else { body };
+        // The CRLF that ends the last line is the first half of CRLF.CRLF.
+        let body = body.strip_suffix(b"\r\n").unwrap_or(body);
+        self.wire.write(body, self.timeouts.block).await.map_err(failed)?;
+        self.state = State::Told;
+        Ok(())
+    }
+
+    /// Ends the content that was sent, and with its dot sends the `next` envelope where the server pipelines.
     ///
     /// # Crash
     /// Once the dot left, the mail may be delivered whatever happens here: it must be armed before. Dropping this future
     /// is such a crash: nobody learns whether the dot left, so the mail is in doubt, and the connection is only fit to be
     /// closed.
-    pub async fn finish(&mut self, body: &[u8], next: Option<&Envelope<'_>>) -> Finished {
+    pub async fn finish(&mut self, next: Option<&Envelope<'_>>) -> Finished {
         let failed = |failure: Failure, next: Option<&Envelope<'_>>| Finished {
             next: next.map(|_| Err(Failure::new(Stage::Mail, not_reached(&failure)))),
             reply: Err(failure),
         };
-        if let Err(failure) = self.write_content(body, next).await {
+        if let Err(failure) = self.write_dot(next).await {
             return failed(failure, next);
         }
         let reply = match self.read(Stage::Dot).await.and_then(judge_dot) {
@@ -178,32 +199,21 @@ impl Connection {
         Finished { reply, next }
     }
 
-    async fn write_content(&mut self, body: &[u8], next: Option<&Envelope<'_>>) -> Result<(), Failure> {
-        let unfit = |why: &str| Failure::new(Stage::Body, Kind::Unfit(why.to_owned()));
-        if self.state != State::Ready {
-            return Err(unfit("no 354 was read"));
+    async fn write_dot(&mut self, next: Option<&Envelope<'_>>) -> Result<(), Failure> {
+        if self.state != State::Told {
+            let why = "its content was not sent".to_owned();
+            return Err(Failure::new(Stage::Body, Kind::Unfit(why)));
         }
         self.state = State::Broken;
-        let is_stuffed = stuff(body, &mut self.stuffed).map_err(unfit)?;
-        let body = if is_stuffed { &self.stuffed } else { body };
         self.line.clear();
-        // The CRLF that ends the last line is the first byte of CRLF.CRLF, whoever wrote it.
-        let (end, dot_at) =
-            if body.ends_with(b"\r\n") { (&b".\r\n"[..], body.len() - 2) } else { (&b"\r\n.\r\n"[..], body.len()) };
-        self.line.extend_from_slice(end);
+        self.line.extend_from_slice(b"\r\n.\r\n");
         if let Some(next) = next.filter(|_| self.capabilities.pipelining) {
             next.write_to(&mut self.line);
         }
         let mut taken = 0;
-        let (safe, last) = body.split_at(if self.wire.is_tls() { dot_at } else { 0 });
-        let wait = self.timeouts.block;
-        let write = async {
-            // TLS cannot say what it took of a write that failed, so there the dot must not share one with the body.
-            self.wire.write_all(&mut [IoSlice::new(safe)], wait, &mut taken).await?;
-            self.wire.write_all(&mut [IoSlice::new(last), IoSlice::new(&self.line)], wait, &mut taken).await
-        };
-        write.await.map_err(|kind| {
-            let dot_written = taken > dot_at;
+        let wrote = self.wire.write_all(&mut [IoSlice::new(&self.line)], self.timeouts.block, &mut taken).await;
+        wrote.map_err(|kind| {
+            let dot_written = taken > 0;
             Failure { stage: if dot_written { Stage::Dot } else { Stage::Body }, kind, dot_written }
         })
     }

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
+use super::direct::{self, Direct};
 use super::{Pair, StoreError};
 
 /// Runs one query body against whichever driver the connection is of. The second argument says what was attempted,
@@ -25,7 +26,7 @@ macro_rules! on {
 }
 
 /// How long a statement waits for another process to finish its short write, milliseconds.
-const BUSY_TIMEOUT_MS: u64 = 10_000;
+pub(super) const BUSY_TIMEOUT_MS: u64 = 10_000;
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
@@ -113,8 +114,10 @@ struct Sqlite {
     lanes: [Arc<Mutex<()>>; 3],
 }
 
-struct Writer {
+pub(super) struct Writer {
     conn: SqliteConnection,
+    /// To the same file, for [`Direct`].
+    pub(super) direct: rusqlite::Connection,
     /// A transaction was begun and its [`Tx`] was dropped without a commit.
     unfinished: bool,
 }
@@ -168,10 +171,12 @@ impl Db {
             .pragma("secure_delete", "on")
             .pragma("wal_autocheckpoint", "2000")
             .pragma("journal_size_limit", "67108864");
-        if let Some(bytes) = options.sqlite_bytes_max {
-            write = write.pragma("max_page_count", (bytes / 4096).max(1).to_string());
+        let pages_max = options.sqlite_bytes_max.map(|bytes| (bytes / 4096).max(1));
+        if let Some(pages) = pages_max {
+            write = write.pragma("max_page_count", pages.to_string());
         }
         let conn = write.connect().await.map_err(failed)?;
+        let direct = direct::open(path, pages_max).map_err(|error| StoreError::direct("open the database", error))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             // What a report sorts is as large as a run: it goes to a temporary file, not to memory.
@@ -182,7 +187,7 @@ impl Db {
             path: path.to_owned(),
             bytes_max: options.sqlite_bytes_max,
             readers,
-            writer: Arc::new(Mutex::new(Writer { conn, unfinished: false })),
+            writer: Arc::new(Mutex::new(Writer { conn, direct, unfinished: false })),
             lanes: Default::default(),
         }))))
     }
@@ -227,13 +232,7 @@ impl Db {
         const DOING: &str = "begin a transaction";
         match &*self.0 {
             Kind::Sqlite(sqlite) => {
-                let lane = sqlite.lanes[lane as usize].clone().lock_owned().await;
-                let mut writer = sqlite.writer.clone().lock_owned().await;
-                if writer.unfinished {
-                    // A dropped transaction could not roll back by itself. "No transaction" is the one harmless error.
-                    let _ = sqlx::query("rollback").execute(&mut writer.conn).await;
-                    writer.unfinished = false;
-                }
+                let (lane, mut writer) = sqlite.writer(lane).await;
                 writer.unfinished = true;
                 sqlx::query("begin immediate").execute(&mut writer.conn).await.map_err(|e| {
                     writer.unfinished = false;
@@ -245,6 +244,14 @@ impl Db {
                 Ok(Tx(TxKind::Postgres(pool.begin().await.map_err(|e| StoreError::query(DOING, e))?)))
             }
         }
+    }
+
+    /// The writer of a SQLite file for a thread that may block, once the lane and the writer are free; `None` on
+    /// PostgreSQL.
+    pub async fn direct(&self, lane: Lane) -> Option<Direct> {
+        let Kind::Sqlite(sqlite) = &*self.0 else { return None };
+        let (_lane, writer) = sqlite.writer(lane).await;
+        Some(Direct { writer, _lane })
     }
 
     /// How much room a SQLite file has: on its disk, and up to the size it may have. `None` on PostgreSQL, whose disk is
@@ -305,6 +312,20 @@ impl Db {
             }
             Kind::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+impl Sqlite {
+    /// The lane and the writer, no transaction open.
+    async fn writer(&self, lane: Lane) -> (OwnedMutexGuard<()>, OwnedMutexGuard<Writer>) {
+        let lane = self.lanes[lane as usize].clone().lock_owned().await;
+        let mut writer = self.writer.clone().lock_owned().await;
+        if writer.unfinished {
+            // A dropped transaction could not roll back by itself. "No transaction" is the one harmless error.
+            let _ = sqlx::query("rollback").execute(&mut writer.conn).await;
+            writer.unfinished = false;
+        }
+        (lane, writer)
     }
 }
 

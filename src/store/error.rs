@@ -1,11 +1,16 @@
 //! What can go wrong between us and the database, saying what was attempted.
 
+use rusqlite::ErrorCode;
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A statement failed.
     #[error("could not {doing}: {source}")]
     Query { doing: &'static str, source: sqlx::Error },
+    /// A statement on the caller's own thread failed.
+    #[error("could not {doing}: {source}")]
+    Direct { doing: &'static str, source: rusqlite::Error },
     /// The database could not be opened.
     #[error("could not open the database {url}: {source}")]
     Open { url: String, source: sqlx::Error },
@@ -26,10 +31,21 @@ impl StoreError {
         StoreError::Query { doing, source }
     }
 
+    /// The error of a failed statement of [`direct`](super::direct).
+    pub(super) fn direct(doing: &'static str, source: rusqlite::Error) -> StoreError {
+        StoreError::Direct { doing, source }
+    }
+
     /// Whether the disk, or the configured size of the database, is exhausted or failing: nothing may be armed until
     /// a commit succeeds again. SQLITE_FULL 13, SQLITE_IOERR 10; PostgreSQL class 53 (insufficient resources).
     pub fn is_full(&self) -> bool {
-        let StoreError::Query { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let error = match self {
+            StoreError::Query { source: sqlx::Error::Database(error), .. } => error,
+            StoreError::Direct { source: rusqlite::Error::SqliteFailure(error, _), .. } => {
+                return matches!(error.code, ErrorCode::DiskFull | ErrorCode::SystemIoFailure);
+            }
+            _ => return false,
+        };
         match error.code() {
             Some(code) => match code.parse::<i64>() {
                 Ok(code) if code < 10_000 => matches!(code & 0xff, 10 | 13),
@@ -46,7 +62,13 @@ impl StoreError {
 
     /// Whether the database is merely busy or away: the same again later may succeed.
     pub fn is_passing(&self) -> bool {
-        let StoreError::Query { source, .. } = self else { return false };
+        let source = match self {
+            StoreError::Query { source, .. } => source,
+            StoreError::Direct { source: rusqlite::Error::SqliteFailure(error, _), .. } => {
+                return matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked);
+            }
+            _ => return false,
+        };
         match source {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 true

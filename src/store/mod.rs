@@ -31,6 +31,8 @@
 //!
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
+//! [`Db::direct`] gives the same writer to a thread that may block: the turns and the touches, where a hand-over to the
+//! driver's thread for each statement would cost more than the statements.
 
 pub mod alert;
 pub mod attribute;
@@ -40,6 +42,7 @@ pub mod consent;
 pub mod daemon;
 mod db;
 pub mod deed;
+pub mod direct;
 pub mod dossier;
 pub mod erase;
 mod error;

@@ -36,15 +36,14 @@ pub struct Own {
     pub age_ms: f32,
 }
 
-/// Places for products that a member's deeds speak of; a power of two.
-const PLACES: usize = 8192;
-/// Most products that are taken in: places stay half empty.
-const TOUCHED_MAX: usize = PLACES / 2;
+/// Most products that are taken in of a member's deeds.
+const TOUCHED_MAX: usize = 4096;
 const EMPTY: u32 = u32::MAX;
 
-/// A member's signs for every product, on paper that is used again for the next member.
+/// A member's signs for every product, on paper that can be used again for the next member.
 #[derive(Debug)]
 pub struct Mind {
+    /// A power of two of them, at least half of them empty.
     places: Vec<Place>,
     touched: Vec<u32>,
 }
@@ -64,11 +63,17 @@ const BLANK: Place = Place { product: EMPTY, near_bought: 0.0, near_viewed: 0.0,
 
 impl Default for Mind {
     fn default() -> Mind {
-        Mind { places: vec![BLANK; PLACES], touched: Vec::new() }
+        Mind::of(TOUCHED_MAX)
     }
 }
 
 impl Mind {
+    /// Paper for up to so many products; clearing a large sheet would cost more than a few deeds are worth.
+    pub fn of(products: usize) -> Mind {
+        let places = 2 * products.clamp(16, TOUCHED_MAX).next_power_of_two();
+        Mind { places: vec![BLANK; places], touched: Vec::new() }
+    }
+
     /// Forgets the member before and takes in this one; `did` names each product once as bought and once as seen.
     pub fn read(&mut self, tables: &Tables, did: impl Iterator<Item = Own>) {
         while let Some(product) = self.touched.pop() {
@@ -109,9 +114,10 @@ impl Mind {
     }
 
     fn find(&self, product: u32) -> usize {
-        let mut place = (product.wrapping_mul(0x9e37_79b9) >> 7) as usize & (PLACES - 1);
+        let last = self.places.len() - 1;
+        let mut place = (product.wrapping_mul(0x9e37_79b9) >> 7) as usize & last;
         while self.places[place].product != product && self.places[place].product != EMPTY {
-            place = (place + 1) & (PLACES - 1);
+            place = (place + 1) & last;
         }
         place
     }
@@ -120,7 +126,7 @@ impl Mind {
     fn place(&mut self, product: u32) -> Option<&mut Place> {
         let at = self.find(product);
         if self.places[at].product == EMPTY {
-            if self.touched.len() == TOUCHED_MAX {
+            if self.touched.len() == self.places.len() / 2 {
                 return None;
             }
             self.places[at].product = product;

@@ -1,7 +1,7 @@
 //! The source that learned from everybody: what the tables say of one member.
 
 use super::blend::{Mind, Own};
-use super::tables::Tables;
+use super::tables::{NEIGHBOURS, Tables};
 use super::{Candidate, DAY_MS, Desk, History, Reason, Slack, Why, propose};
 use crate::domain::catalog::{Catalog, Index};
 
@@ -23,12 +23,13 @@ impl Desk<'_> {
     /// Proposes what the member is likeliest to want, by the weighed signs of the tables.
     pub(super) fn learned(&self, out: &mut Vec<Candidate>) {
         let Some(tables) = self.catalog.tables() else { return };
-        let mut mind = Mind::default();
-        mind.read(tables, self.own());
-        if mind.touched().is_empty() {
+        let did: Vec<Own> = self.own().collect();
+        if did.is_empty() {
             // Of somebody who did nothing, tags and the market's best sellers know more.
             return;
         }
+        let mut mind = Mind::of(did.len() * (NEIGHBOURS + 1));
+        mind.read(tables, did.into_iter());
         let popular = self.shelf.popular.iter().take(POPULAR_ASKED);
         let mut scored: Vec<(f32, Index)> = mind
             .touched()

@@ -1,0 +1,73 @@
+//! Statements on the caller's own thread, for the one place where a hand-over costs more than the statement.
+//!
+//! A driver that does not block runs SQLite on a thread of its own, and every statement goes there and back: on a busy
+//! machine most of a short transaction is spent on being woken. So beside the writer's connection stands a second one to
+//! the same file, spoken to directly, by the same lock: there is still one writer. Only what has a thread to itself may
+//! use it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::OwnedMutexGuard;
+
+use super::StoreError;
+use super::db::{BUSY_TIMEOUT_MS, CACHE_KIB, Writer};
+
+/// Statements kept prepared.
+const STATEMENTS_MAX: usize = 32;
+
+/// Opens the second connection to a file that the first has made.
+pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "secure_delete", "on")?;
+    conn.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
+    // Folding the log into the file takes its time: the bulk lane's commits do it.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if let Some(pages) = pages_max {
+        conn.pragma_update(None, "max_page_count", pages.cast_signed())?;
+    }
+    Ok(conn)
+}
+
+/// The writer of a SQLite file, held.
+pub struct Direct {
+    pub(super) writer: OwnedMutexGuard<Writer>,
+    pub(super) _lane: OwnedMutexGuard<()>,
+}
+
+impl Direct {
+    /// Begins a transaction; dropped without a commit it leaves nothing behind. Blocks the thread.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let begun = self.writer.direct.transaction_with_behavior(TransactionBehavior::Immediate);
+        begun.map_err(|error| StoreError::direct("begin a transaction", error))
+    }
+}
+
+/// Runs one prepared statement and says how many rows it changed.
+///
+/// # Errors
+/// The database's, with what was attempted.
+pub fn run(
+    tx: &Transaction<'_>,
+    doing: &'static str,
+    sql: &'static str,
+    params: impl rusqlite::Params,
+) -> Result<usize, StoreError> {
+    let mut statement = tx.prepare_cached(sql).map_err(|error| StoreError::direct(doing, error))?;
+    statement.execute(params).map_err(|error| StoreError::direct(doing, error))
+}
+
+/// Commits.
+///
+/// # Errors
+/// The database's. After one it is unknown whether it was.
+pub fn commit(tx: Transaction<'_>) -> Result<(), StoreError> {
+    tx.commit().map_err(|error| StoreError::direct("commit", error))
+}
