@@ -6,7 +6,9 @@ use indicia::domain::catalog::{Catalog, Offer, Product, Sold};
 use indicia::domain::member::{Member, Wishes};
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::count::Counter;
+use indicia::domain::recommend::follow::Follow;
 use indicia::domain::recommend::log::Deed;
+use indicia::domain::recommend::tables::Tables;
 use indicia::domain::recommend::{
     Act, BOUGHT_LATELY_MS, History, Occasion, Pick, Reason, Request, Strategy, TagScore, Why, pick,
 };
@@ -79,7 +81,8 @@ fn shop(n: i64, rng: &mut StdRng) -> Catalog {
         deeds.sort_unstable();
         counter.member(&deeds);
     }
-    let tables = counter.finish((1..=n).collect());
+    let follow = |n: i64| Follow { from: category(n), to: category((n + 5) % 24), lift: 3.0, lag_ms: 60 * DAY_MS };
+    let tables = Tables { follows: (0..24).map(follow).collect(), ..counter.finish((1..=n).collect()) };
     Catalog::informed(products, &sold, &Cares::parse(CARES, "test").unwrap(), Some(&tables))
 }
 
@@ -137,6 +140,10 @@ fn check(catalog: &Catalog, member: &Member, history: &History, request: &Reques
                 let acts = if pick.reason.why == Why::Bought { &history.bought } else { &history.viewed };
                 let of = |act: &Act| catalog.get(act.product).map(Product::category_leaf) == pick.reason.on.as_deref();
                 acts.iter().any(of)
+            }
+            Why::Next => {
+                let of = |act: &Act| catalog.get(act.product).map(Product::category_leaf) == pick.reason.on.as_deref();
+                history.bought.iter().any(of)
             }
             Why::Again => history.bought.iter().any(|act| act.product == product.id),
             Why::Category => {

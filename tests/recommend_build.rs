@@ -94,6 +94,27 @@ both_dbs! {
 }
 
 both_dbs! {
+    async fn what_follows_a_purchase_is_shown_when_its_time_has_come(test) {
+        fill(&test.db).await;
+        let built = relate::build(&test.db, &World::seeded(1, NOW_MS), &|_| ()).await.unwrap();
+        let told: Vec<_> = built.follows.iter().map(|f| (f.from.as_str(), f.to.as_str(), f.lag_ms / DAY_MS)).collect();
+        assert_eq!(told, [("kitchen/oven", "kitchen/hood", 45), ("table/pan", "table/pot", 75)], "{:?}", built.follows);
+        assert!((built.follows[0].lift - 4.0 / 3.0).abs() < 1e-5, "{:?}", built.follows);
+        // A hood that came since, of which no purchase tells.
+        sql::run(&test.db, &["insert into product (sku, name, category, url, created_at_ms, updated_at_ms) values
+            ('NEWER', 'Hood', 'kitchen/hood', 'https://shop.example/5', 9, 9)",
+            "insert into product_market (product_id, market, price_minor, currency, updated_at_ms) values (5, '', 1000, 'EUR', 9)"]).await;
+        let mut reader = test.db.reader().await.unwrap();
+        let loaded = catalog::load(reader.conn(), &Cares::embedded(), NOW_MS).await.unwrap();
+        let known = history::load(reader.conn(), &[41], NOW_MS).await.unwrap();
+        let member = Member { id: 41, ..Member::default() };
+        let picks = pick(&loaded, &member, &known[&41], &Request { n: 4, ..Request::default() }, &mut Vec::new(), MAIL);
+        let newer = picks.iter().find(|pick| pick.product == 5).unwrap_or_else(|| panic!("no new hood: {picks:?}"));
+        assert_eq!((newer.reason.why, newer.reason.on.as_deref()), (Why::Next, Some("oven")));
+    }
+}
+
+both_dbs! {
     async fn a_build_cut_short_goes_on_and_ends_the_same(test) {
         fill(&test.db).await;
         let whole = relate::build(&test.db, &World::seeded(1, NOW_MS), &|_| ()).await.unwrap();

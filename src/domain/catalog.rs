@@ -107,6 +107,18 @@ struct Inner {
     /// What is known of each product's category.
     cares: Vec<Care>,
     tables: Option<Tables>,
+    /// What is bought from next after each category.
+    next: HashMap<Node, Vec<NextCategory>>,
+}
+
+/// A category that is bought from after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NextCategory {
+    pub node: Node,
+    /// How much likelier than of anybody that is.
+    pub lift: f32,
+    /// When half have done so, milliseconds.
+    pub lag_ms: i64,
 }
 
 #[derive(Debug)]
@@ -162,6 +174,7 @@ impl Catalog {
         inner.cares = products.iter().map(|product| cares.of(&product.category)).collect();
         inner.tables =
             tables.map(|tables| tables.numbered(&products.iter().map(|product| product.id).collect::<Vec<_>>()));
+        inner.next = tables.map(|tables| inner.next(tables)).unwrap_or_default();
         inner.products = products;
         Catalog(Arc::new(inner))
     }
@@ -173,6 +186,11 @@ impl Catalog {
     /// What was learned, products numbered as here.
     pub(super) fn tables(&self) -> Option<&Tables> {
         self.0.tables.as_ref()
+    }
+
+    /// What is bought from after a category, the likeliest first.
+    pub(super) fn next_after(&self, node: Node) -> &[NextCategory] {
+        self.0.next.get(&node).map_or(&[], Vec::as_slice)
     }
 
     /// Every product, by id.
@@ -255,6 +273,19 @@ impl Inner {
             }));
         }
         parent.expect("a path has at least one part")
+    }
+
+    /// What the tables say of categories, by the categories of this catalogue.
+    fn next(&self, tables: &Tables) -> HashMap<Node, Vec<NextCategory>> {
+        let node = |path: &str| self.named.get(path).and_then(|nodes| nodes.first()).copied();
+        let mut next: HashMap<Node, Vec<NextCategory>> = HashMap::new();
+        for follow in &tables.follows {
+            if let (Some(from), Some(to)) = (node(&follow.from), node(&follow.to)) {
+                let told = NextCategory { node: to, lift: follow.lift, lag_ms: follow.lag_ms };
+                next.entry(from).or_default().push(told);
+            }
+        }
+        next
     }
 
     fn up_from(&self, node: Node) -> impl Iterator<Item = Node> {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::base::{World, draw};
 use crate::domain::recommend::bytes::{Broken, Reader, Writer};
 use crate::domain::recommend::count::Counter;
+use crate::domain::recommend::follow::Followers;
 use crate::domain::recommend::learn::{LEARNERS_MAX, learn};
 use crate::domain::recommend::log::Deed;
 use crate::domain::recommend::tables::Tables;
@@ -104,6 +105,7 @@ struct Walk {
     whole: Counter,
     /// Everything until the time that is learned from.
     earlier: Counter,
+    follows: Followers,
     /// Members who bought after that time, drawn evenly: those with the lowest lots.
     learners: BTreeMap<(i64, i64), Vec<Deed>>,
 }
@@ -125,19 +127,21 @@ impl Walk {
         store::beat(tx.conn(), build, now_ms).await?;
         tx.commit().await?;
         let mut reader = db.reader().await?;
-        let (ids, last) = store::extent(reader.conn(), PRODUCTS_MAX).await?;
+        let (products, last) = store::extent(reader.conn(), PRODUCTS_MAX).await?;
         if let Some(found) = resumed {
             let bytes = store::get(reader.conn(), found.id, found.checkpoint).await?;
             return Ok(Walk { checkpoint: found.checkpoint, cursor: found.cursor, last, ..Walk::read(&bytes, build)? });
         }
+        let follows = Followers::new(products.iter().map(|(_, category)| category.as_str()));
+        let ids: Vec<i64> = products.into_iter().map(|(id, _)| id).collect();
         let (whole, earlier) = (Counter::new(ids.len(), now_ms), Counter::new(ids.len(), now_ms - LEARNED_WITHIN_MS));
-        Ok(Walk { last, ..Walk::new(build, ids, whole, earlier) })
+        Ok(Walk { last, ..Walk::new(build, ids, (whole, earlier), follows) })
     }
 
-    fn new(build: i64, ids: Vec<i64>, whole: Counter, earlier: Counter) -> Walk {
+    fn new(build: i64, ids: Vec<i64>, (whole, earlier): (Counter, Counter), follows: Followers) -> Walk {
         let numbers = ids.iter().copied().zip(0..).collect();
         let (checkpoint, cursor, last) = (0, 0, 0);
-        Walk { build, checkpoint, cursor, last, ids, numbers, whole, earlier, learners: BTreeMap::new() }
+        Walk { build, checkpoint, cursor, last, ids, numbers, whole, earlier, follows, learners: BTreeMap::new() }
     }
 
     /// Counts the next members, and says how much they did.
@@ -166,6 +170,7 @@ impl Walk {
     fn member(&mut self, id: i64, mut deeds: Vec<Deed>) {
         self.whole.member(&deeds);
         self.earlier.member(&deeds);
+        self.follows.member(deeds.iter().filter(|deed| deed.bought).map(|deed| (deed.product, deed.at_ms)));
         let bought_after = |deed: &Deed| deed.bought && deed.at_ms >= self.earlier.now_ms();
         if deeds.iter().any(bought_after) && deeds.iter().any(|deed| deed.at_ms < self.earlier.now_ms()) {
             deeds.drain(..deeds.len().saturating_sub(LEARNER_DEEDS_MAX));
@@ -192,7 +197,7 @@ impl Walk {
         let build = self.build;
         let made = tokio::task::spawn_blocking(move || {
             let weights = learn(&self.earlier.finish(self.ids.clone()), self.learners.values().map(Vec::as_slice));
-            Tables { weights, ..self.whole.finish(self.ids) }
+            Tables { weights, follows: self.follows.finish(), ..self.whole.finish(self.ids) }
         });
         let tables = made.await.map_err(|_| RelateError::Died)?;
         store::put(db, build, TABLES, &tables.to_bytes()).await?;
@@ -208,6 +213,7 @@ impl Walk {
         w.i64s(&self.ids);
         self.whole.write(&mut w);
         self.earlier.write(&mut w);
+        self.follows.write(&mut w);
         w.i64(self.learners.len() as i64);
         for ((lot, id), deeds) in &self.learners {
             let flat = deeds.iter().flat_map(|deed| [deed.at_ms, i64::from(deed.product) * 2 + i64::from(deed.bought)]);
@@ -220,7 +226,7 @@ impl Walk {
     fn read(bytes: &[u8], build: i64) -> Result<Walk, Broken> {
         let r = &mut Reader(bytes);
         let (ids, whole, earlier) = (r.i64s()?, Counter::read(r)?, Counter::read(r)?);
-        let mut walk = Walk::new(build, ids, whole, earlier);
+        let mut walk = Walk::new(build, ids, (whole, earlier), Followers::read(r)?);
         for _ in 0..r.i64()? {
             let (key, flat) = (r.i64s()?, r.i64s()?);
             let [lot, id] = key[..] else { return Err(Broken) };

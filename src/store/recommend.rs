@@ -106,11 +106,13 @@ pub async fn sweep(conn: Conn<'_>, build: i64, keep: i64) -> Result<u64, StoreEr
     on!(conn, "sweep pieces of builds", c => sqlx::query(SQL).bind(build).bind(keep).execute(&mut *c).await.map(|done| done.rows_affected()))
 }
 
-/// The ids of all products, at most `most` of them, the newest; and the highest id of a member.
-pub async fn extent(mut conn: Conn<'_>, most: i64) -> Result<(Vec<i64>, i64), StoreError> {
-    const PRODUCTS: &str = "select id from (select id from product order by id desc limit $1) p order by id";
+/// The ids of all products with their categories, at most `most` of them, the newest; and the highest id of a member.
+pub async fn extent(mut conn: Conn<'_>, most: i64) -> Result<(Vec<(i64, String)>, i64), StoreError> {
+    const PRODUCTS: &str =
+        "select id, category from (select id, category from product order by id desc limit $1) p order by id";
     const MEMBERS: &str = "select coalesce(max(id), 0) from member";
-    let ids = on!(conn.again(), "number the products", c => sqlx::query_scalar(PRODUCTS).bind(most).fetch_all(&mut *c).await)?;
+    let ids =
+        on!(conn.again(), "number the products", c => sqlx::query_as(PRODUCTS).bind(most).fetch_all(&mut *c).await)?;
     let last = on!(conn, "find the last member", c => sqlx::query_scalar(MEMBERS).fetch_one(&mut *c).await)?;
     Ok((ids, last))
 }

@@ -19,6 +19,14 @@ impl Writer {
         values.iter().for_each(|value| self.i64(*value));
     }
 
+    pub fn texts(&mut self, texts: &[String]) {
+        self.i64(texts.len() as i64);
+        for text in texts {
+            self.i64(text.len() as i64);
+            self.0.extend_from_slice(text.as_bytes());
+        }
+    }
+
     pub fn f32s(&mut self, values: &[f32]) {
         self.i64(values.len() as i64);
         values.iter().for_each(|value| self.0.extend_from_slice(&value.to_le_bytes()));
@@ -55,6 +63,17 @@ impl Reader<'_> {
 
     pub fn i64s(&mut self) -> Result<Vec<i64>, Broken> {
         (0..self.len(8)?).map(|_| self.i64()).collect()
+    }
+
+    pub fn texts(&mut self) -> Result<Vec<String>, Broken> {
+        (0..self.len(8)?).map(|_| self.text()).collect()
+    }
+
+    fn text(&mut self) -> Result<String, Broken> {
+        let len = self.len(1)?;
+        let (text, rest) = self.0.split_at(len);
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| Broken)
     }
 
     pub fn f32s(&mut self) -> Result<Vec<f32>, Broken> {

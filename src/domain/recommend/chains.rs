@@ -13,6 +13,10 @@ const LEAD: f64 = 100.0;
 const SECOND: f64 = 5.0;
 /// Suites and categories that are followed, the latest.
 const FOLLOWED: usize = 4;
+/// What follows a purchase is proposed so strongly where it is sure and its time has come.
+const NEXT_CATEGORY: f64 = 0.8;
+/// Waiting times are compared as if both were so much longer: a week sooner or later is no matter, milliseconds.
+const LAG_GRACE_MS: i64 = 14 * super::DAY_MS;
 /// Models that followed each other.
 const SUCCESSORS_MAX: usize = 5;
 /// Best sellers that are looked at for affordable ones, and the most that are proposed.
@@ -38,6 +42,35 @@ impl Desk<'_> {
             strength *= NEXT;
         }
         self.for_you(out);
+    }
+
+    /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its time.
+    pub(super) fn next_categories(&self, out: &mut Vec<Candidate>) {
+        let mut asked: Vec<Node> = Vec::with_capacity(FOLLOWED);
+        for act in &self.history.bought {
+            let Some(node) = self.catalog.index(act.product).map(|index| self.catalog.node_of(index)) else { continue };
+            if asked.len() == FOLLOWED || asked.contains(&node) {
+                continue;
+            }
+            asked.push(node);
+            let on = self.catalog.leaf_of(node);
+            for next in self.catalog.next_after(node) {
+                let waited = ((self.now_ms - act.at_ms).max(0) + LAG_GRACE_MS) as f64;
+                let usual = (next.lag_ms + LAG_GRACE_MS) as f64;
+                let timely = (waited / usual).min(usual / waited);
+                let strength = NEXT_CATEGORY * (1.0 - 1.0 / f64::from(next.lift)) * timely;
+                self.best_of(next.node, strength, || Reason { why: Why::Next, on: Some(on.clone()) }, out);
+            }
+        }
+    }
+
+    /// The reason for a product of a category that is bought from after one the member bought from.
+    pub(super) fn follows(&self, index: Index) -> Option<Reason> {
+        let node = self.catalog.node_of(index);
+        let bought = self.history.bought.iter().filter_map(|act| self.catalog.index(act.product));
+        let mut before = bought.map(|index| self.catalog.node_of(index)).take(FOLLOWED);
+        let from = before.find(|from| self.catalog.next_after(*from).iter().any(|next| next.node == node))?;
+        Some(Reason { why: Why::Next, on: Some(self.catalog.leaf_of(from).clone()) })
     }
 
     fn has_bought(&self, index: Index) -> bool {

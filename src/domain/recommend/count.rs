@@ -103,6 +103,7 @@ impl Counter {
             bought: Near::of(&self.bought),
             viewed: Near::of(&self.viewed),
             weights: Weights::default(),
+            follows: Vec::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod care;
 mod chains;
 pub mod count;
 pub mod evaluate;
+pub mod follow;
 pub mod learn;
 pub mod log;
 mod pairs;
@@ -336,6 +337,7 @@ impl<'a> Desk<'a> {
         self.viewed(VIEWED_AGAIN, out);
         self.interests(out);
         self.brands(out);
+        self.next_categories(out);
         self.around_viewed(out);
     }
 
@@ -357,7 +359,8 @@ impl<'a> Desk<'a> {
     fn interests(&self, out: &mut Vec<Candidate>) {
         for (name, strength) in self.tags(INTEREST) {
             for node in self.catalog.nodes_named(name) {
-                self.best_of(*node, Why::Interest, strength, out);
+                let on = self.catalog.leaf_of(*node);
+                self.best_of(*node, strength, || Reason { why: Why::Interest, on: Some(on.clone()) }, out);
             }
         }
     }
@@ -380,7 +383,8 @@ impl<'a> Desk<'a> {
             let node = self.catalog.node_of(index);
             if nodes.len() < 4 && !nodes.contains(&node) {
                 nodes.push(node);
-                self.best_of(node, Why::Category, 0.3, out);
+                let on = self.catalog.leaf_of(node);
+                self.best_of(node, 0.3, || Reason { why: Why::Category, on: Some(on.clone()) }, out);
             }
         }
     }
@@ -412,12 +416,10 @@ impl<'a> Desk<'a> {
     }
 
     /// Proposes what sells best in a category, in the member's price band first.
-    fn best_of(&self, node: Node, why: Why, strength: f64, out: &mut Vec<Candidate>) {
+    fn best_of(&self, node: Node, strength: f64, reason: impl Fn() -> Reason, out: &mut Vec<Candidate>) {
         let Some(rack) = self.shelf.rack(node) else { return };
         let in_band = self.band.map_or(&[][..], |band| &rack.bands[band]);
-        let on = self.catalog.leaf_of(node);
-        let reason = || Reason { why, on: Some(on.clone()) };
-        self.take(in_band.iter().copied(), strength, reason, out);
+        self.take(in_band.iter().copied(), strength, &reason, out);
         self.take(rack.popular.iter().copied(), 0.8 * strength, reason, out);
     }
 
@@ -458,7 +460,10 @@ impl<'a> Desk<'a> {
         let chosen = choice.chosen.into_iter();
         let because = |(index, reason): (Index, Reason)| match reason {
             // Looked for only now: it costs more than the score, and only what is shown needs it.
-            Reason { why: Why::Bought, on: None } => (index, self.because(index)),
+            Reason { why: Why::Bought, on: None } => match self.because(index) {
+                popular if popular.why == Why::Popular => (index, self.follows(index).unwrap_or(popular)),
+                because => (index, because),
+            },
             known => (index, known),
         };
         chosen.map(because).map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()

@@ -19,6 +19,8 @@ text_enum! {
         Bought = "bought_together",
         /// Who looked at a product of that category like the member looked at this one too.
         Alike = "viewed_together",
+        /// Who bought from a category like the member did often buys from its category next.
+        Next = "bought_next",
         /// The member bought it before.
         Again = "again",
         /// It belongs to a suite the member bought of or looked at.
@@ -48,6 +50,7 @@ impl Why {
             Why::Brand => 'b',
             Why::Bought => 't',
             Why::Alike => 'l',
+            Why::Next => 'f',
             Why::Again => 'a',
             Why::Suite => 's',
             Why::Successor => 'u',
@@ -67,7 +70,9 @@ impl Why {
             Why::Brand => Some(&product.brand),
             Why::Suite => Some(&product.suite),
             Why::Successor | Why::Points | Why::Explore => None,
-            Why::Bought | Why::Alike | Why::Again | Why::Viewed | Why::Popular | Why::New | Why::Pinned => None,
+            Why::Bought | Why::Alike | Why::Next | Why::Again | Why::Viewed | Why::Popular | Why::New | Why::Pinned => {
+                None
+            }
         }
     }
 }
@@ -78,7 +83,8 @@ pub struct Reason {
     pub why: Why,
     /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`],
     /// the suite for [`Why::Suite`], for
-    /// [`Why::Bought`] and [`Why::Alike`] the last part of the category of what the member bought or looked at.
+    /// [`Why::Bought`], [`Why::Alike`] and [`Why::Next`] the last part of the category of what the member bought or
+    /// looked at.
     pub on: Option<Arc<str>>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::blend::Weights;
 use super::bytes::{Broken, Reader, Writer};
+use super::follow::Follow;
 use super::pairs::Pairs;
 use super::signify::llr;
 
@@ -23,6 +24,8 @@ pub struct Tables {
     pub bought: Near,
     pub viewed: Near,
     pub weights: Weights,
+    /// Categories that are bought from after others, by the first, the likeliest first.
+    pub follows: Vec<Follow>,
 }
 
 /// The nearest products of each product.
@@ -97,7 +100,7 @@ impl Near {
 }
 
 /// What begins the bytes of tables, with their version.
-const MARK: i64 = 0x0001_7361_6c62_6174;
+const MARK: i64 = 0x0002_7361_6c62_6174;
 
 impl Tables {
     /// The numbers of the `n` best sellers of all time.
@@ -112,7 +115,8 @@ impl Tables {
     /// What they take of memory, bytes.
     pub fn resident_bytes(&self) -> usize {
         let near = |near: &Near| 4 * near.starts.len() + 8 * near.near.len();
-        16 * self.ids.len() + near(&self.bought) + near(&self.viewed)
+        let follows: usize = self.follows.iter().map(|f| size_of::<Follow>() + f.from.len() + f.to.len()).sum();
+        16 * self.ids.len() + near(&self.bought) + near(&self.viewed) + follows
     }
 
     /// The same tables with products numbered as in `ids`; those that are not there are left out.
@@ -129,6 +133,7 @@ impl Tables {
             bought: self.bought.numbered(&origin, &place),
             viewed: self.viewed.numbered(&origin, &place),
             weights: self.weights,
+            follows: self.follows.clone(),
         }
     }
 
@@ -145,6 +150,11 @@ impl Tables {
         for near in [&self.bought, &self.viewed] {
             (0..self.ids.len() as u32).for_each(|product| w.pairs(near.of_product(product)));
         }
+        let of = |end: fn(&Follow) -> &String| self.follows.iter().map(end).cloned().collect::<Vec<_>>();
+        w.texts(&of(|follow| &follow.from));
+        w.texts(&of(|follow| &follow.to));
+        w.f32s(&self.follows.iter().map(|follow| follow.lift).collect::<Vec<_>>());
+        w.i64s(&self.follows.iter().map(|follow| follow.lag_ms).collect::<Vec<_>>());
         w.0
     }
 
@@ -163,6 +173,12 @@ impl Tables {
         };
         let popular = ids.iter().map(|_| popular(r)).collect::<Result<_, Broken>>()?;
         let (bought, viewed) = (Near::read(r, ids.len())?, Near::read(r, ids.len())?);
-        Ok(Tables { built_at_ms, ids, popular, bought, viewed, weights })
+        let (from, to, lift, lag_ms) = (r.texts()?, r.texts()?, r.f32s()?, r.i64s()?);
+        if [to.len(), lift.len(), lag_ms.len()] != [from.len(); 3] {
+            return Err(Broken);
+        }
+        let ends = from.into_iter().zip(to).zip(lift).zip(lag_ms);
+        let follows = ends.map(|(((from, to), lift), lag_ms)| Follow { from, to, lift, lag_ms }).collect();
+        Ok(Tables { built_at_ms, ids, popular, bought, viewed, weights, follows })
     }
 }
