@@ -9,8 +9,10 @@ use indicia::domain::address::{AddressError, Email};
 use indicia::domain::consent::ConsentState;
 use indicia::domain::member::Member;
 use indicia::domain::provider::ProviderTable;
+use indicia::domain::recommend::care::Cares;
+use indicia::domain::recommend::{Occasion, Pick, Request, Strategy, Why, pick};
 use indicia::flow::intake::{self, Import, IntakeError, Kind, Summary};
-use indicia::store::{Lane, consent, member, order, product, setting};
+use indicia::store::{Lane, catalog, consent, history, member, order, product, setting};
 
 use crate::both_dbs;
 use crate::support::daemon::Home;
@@ -286,6 +288,62 @@ order_id,email,ordered_at,sku,quantity,price,currency,status,coupon
 1006,li@post.example,1750000000,W1,1,1.00,CNY,,
 1006,li@post.example,1750000000,F1,0,1.00,CNY,,
 ";
+
+both_dbs! {
+    async fn what_belongs_together_comes_in_and_is_picked_by(test) {
+        let products = "sku,name,category,url,price,currency,stock,suite,successor,pinned\n\
+            K1,Old kettle,kitchen/kettle,https://shop.example/k1,10.00,EUR,0,Dawn,K2,0\n\
+            K2,New kettle,kitchen/kettle,https://shop.example/k2,12.00,EUR,5,,,\n\
+            T1,Toaster,kitchen/toaster,https://shop.example/t1,20.00,EUR,5,Dawn,,2\n\
+            L1,Lamp,room/lamp,https://shop.example/l1,30.00,EUR,5,,,1\n\
+            X1,Wrong,room/lamp,https://shop.example/x1,30.00,EUR,5,,,second\n";
+        let taken = import(&test, Kind::Products, "products.csv", products).await;
+        assert_eq!(counts(&taken), [5, 4, 0, 0, 1]);
+        assert_eq!((rejected(&taken)[0].0, rejected(&taken)[0].1.as_str()), (6, "pinned"));
+        assert_eq!(counts(&import(&test, Kind::Products, "again.csv", products).await), [5, 0, 0, 4, 1]);
+        import(&test, Kind::Members, "members.csv", "email,topics\nanna@mail.example,offers\n").await;
+        import(&test, Kind::Orders, "orders.csv", "order_id,email,ordered_at,sku,quantity,price,currency,status\n\
+            o1,anna@mail.example,2025-01-05T10:00:00Z,K1,1,10.00,EUR,completed\n").await;
+
+        let anna = find(&test, "anna@mail.example").await.unwrap();
+        let mut reader = test.db.reader().await.unwrap();
+        let catalog = catalog::load(reader.conn(), &Cares::default(), NOW_MS).await.unwrap();
+        let known = history::load(reader.conn(), &[anna.id], NOW_MS).await.unwrap();
+        let mail = Occasion { run: 1, message: 1, now_ms: NOW_MS };
+        let first = |strategy: Strategy| {
+            let request = Request { strategy, n: 2, ..Request::default() };
+            let picks = pick(&catalog, &anna, &known[&anna.id], &request, &mut Vec::new(), mail);
+            let sku = |pick: &Pick| (catalog.get(pick.product).unwrap().sku.clone(), pick.reason.why);
+            picks.iter().map(sku).collect::<Vec<_>>()
+        };
+        assert_eq!(first(Strategy::Suite)[0], ("T1".to_owned(), Why::Suite));
+        assert_eq!(first(Strategy::Successor)[0], ("K2".to_owned(), Why::Successor));
+        assert_eq!(first(Strategy::Pinned), [("L1".to_owned(), Why::Pinned), ("T1".to_owned(), Why::Pinned)]);
+
+        // What a later file says of them counts; an empty cell leaves, a mark clears.
+        let later = "sku,suite,successor,pinned\nT1,\\N,,0\nK1,,\\N,\n";
+        assert_eq!(counts(&import(&test, Kind::Products, "later.csv", later).await), [2, 0, 2, 0, 0]);
+        let told = "select count(*) from product where (sku = 'T1' and suite = '' and pinned = 0)
+                    or (sku = 'K1' and suite = 'Dawn' and successor = '')";
+        assert_eq!(count(&test, told).await, 2);
+    }
+}
+
+both_dbs! {
+    async fn a_file_can_carry_a_no_to_personal_picks_and_never_overrule_one(test) {
+        let rows = "email,personalise\nanna@mail.example,no\nboris@mail.example,yes\nclara@mail.example,\ndora@mail.example,maybe\n";
+        let taken = import(&test, Kind::Members, "members.csv", rows).await;
+        assert_eq!(counts(&taken), [4, 3, 0, 0, 1]);
+        assert_eq!(rejected(&taken)[0].1, "personalise");
+        let wish = async |email: &str| find(&test, email).await.unwrap().wishes.personalise;
+        assert_eq!((wish("anna@mail.example").await, wish("boris@mail.example").await), (false, true));
+        let later = "email,personalise,points\nanna@mail.example,yes,5\nboris@mail.example,0,5\nclara@mail.example,\\N,5\n";
+        assert_eq!(counts(&import(&test, Kind::Members, "later.csv", later).await), [3, 0, 3, 0, 0]);
+        assert_eq!((wish("anna@mail.example").await, wish("boris@mail.example").await), (false, false));
+        assert!(wish("clara@mail.example").await);
+        assert_eq!(count(&test, "select count(*) from attribute").await, 0, "it is no attribute");
+    }
+}
 
 both_dbs! {
     async fn orders_add_up_and_count_as_bought(test) {

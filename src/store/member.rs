@@ -184,10 +184,10 @@ pub async fn matching(
 pub async fn insert(conn: Conn<'_>, new: &[NewMember], now_ms: i64) -> Result<HashMap<i64, i64>, StoreError> {
     const SQL: Pair = bulk!(
         "insert into member (email, addr_key, external_id, first_name, last_name, locale, zone, market, provider_id, lot,
-           points, created_at_ms, updated_at_ms)
+           points, personalise, created_at_ms, updated_at_ms)
          select value ->> 0, cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4, value ->> 5,
            value ->> 6, value ->> 7, cast(value ->> 8 as bigint), cast(value ->> 9 as bigint),
-           cast(value ->> 10 as bigint), $2, $2 from",
+           cast(value ->> 10 as bigint), cast(value ->> 11 as bigint), $2, $2 from",
         "$1",
         "returning addr_key, id"
     );
@@ -209,6 +209,7 @@ pub async fn insert(conn: Conn<'_>, new: &[NewMember], now_ms: i64) -> Result<Ha
             provider_id,
             lot,
             m.points,
+            i64::from(m.wishes.personalise),
         ));
     }
     let rows = rows.json();
@@ -217,20 +218,22 @@ pub async fn insert(conn: Conn<'_>, new: &[NewMember], now_ms: i64) -> Result<Ha
     Ok(ids.into_iter().collect())
 }
 
-/// Overwrites the profiles of members, each given with its provider's row. A new address raises the mail epoch.
+/// Overwrites the profiles of members, each given with its provider's row. A new address raises the mail epoch. Of the
+/// wishes only a no to personal picks is taken.
 ///
 /// # Crash
 /// Part of the caller's transaction.
 pub async fn update(conn: Conn<'_>, changed: &[(&Member, i64)], now_ms: i64) -> Result<(), StoreError> {
     const SQL: Pair = bulk!(
-        "with row(id, email, addr_key, external_id, first_name, last_name, locale, zone, market, provider_id, points) as
-           (select cast(value ->> 0 as bigint), value ->> 1, cast(value ->> 2 as bigint), value ->> 3, value ->> 4,
+        "with row(id, email, addr_key, external_id, first_name, last_name, locale, zone, market, provider_id, points,
+           personalise) as (select cast(value ->> 0 as bigint), value ->> 1, cast(value ->> 2 as bigint), value ->> 3, value ->> 4,
               value ->> 5, value ->> 6, value ->> 7, value ->> 8, cast(value ->> 9 as bigint),
-              cast(value ->> 10 as bigint) from",
+              cast(value ->> 10 as bigint), cast(value ->> 11 as bigint) from",
         "$1",
         ") update member set email = row.email, addr_key = row.addr_key, external_id = row.external_id,
              first_name = row.first_name, last_name = row.last_name, locale = row.locale, zone = row.zone,
              market = row.market, provider_id = row.provider_id, points = row.points, updated_at_ms = $2,
+             personalise = case row.personalise when 0 then 0 else member.personalise end,
              mail_epoch = member.mail_epoch + case when member.addr_key = row.addr_key then 0 else 1 end
            from row where member.id = row.id and member.status = 'live'"
     );
@@ -252,6 +255,7 @@ pub async fn update(conn: Conn<'_>, changed: &[(&Member, i64)], now_ms: i64) -> 
             &m.market,
             provider_id,
             m.points,
+            i64::from(m.wishes.personalise),
         ));
     }
     let rows = rows.json();

@@ -18,6 +18,15 @@ const AHEAD_MS_MAX: i64 = 24 * 3_600_000;
 /// Numbers from here on are unix milliseconds, below it seconds: 1973 in the one, 5138 in the other.
 const MS_FROM: i64 = 100_000_000_000;
 
+/// Yes or no, as people and machines write it.
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "yes" | "true" | "1" => Ok(true),
+        "no" | "false" | "0" => Ok(false),
+        _ => Err(format!("is {text:?}: write yes or no")),
+    }
+}
+
 /// What a cell does to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<T> {

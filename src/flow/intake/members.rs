@@ -1,4 +1,6 @@
 //! Members: matched by external id, else by address; attributes, topics and a tag come along.
+//!
+//! `personalise` is a wish, and a file can only carry a no: a yes never overrules what a member chose since.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use crate::store::{Conn, StoreError, attribute, mx, provider};
 
 /// The columns that are not attributes.
 pub(super) const COLUMNS: &[&str] =
-    &["email", "external_id", "first_name", "last_name", "locale", "zone", "market", "topics", "points"];
+    &["email", "external_id", "first_name", "last_name", "locale", "zone", "market", "topics", "points", "personalise"];
 const LOCALE: &str = "en";
 const ZONE: &str = "UTC";
 /// Longest market's name, bytes.
@@ -35,6 +37,7 @@ pub(super) struct MemberRow {
     zone: Change<String>,
     market: Change<String>,
     points: Change<i64>,
+    personalise: Change<bool>,
     topics: Change<Vec<String>>,
     attributes: Vec<(String, Change<String>)>,
 }
@@ -103,6 +106,7 @@ impl batch::Door for Door {
             zone: change(row, "zone", |text| self.zones.read(text))?,
             market: change(row, "market", market)?,
             points: change(row, "points", field::whole)?,
+            personalise: change(row, "personalise", field::yes_or_no)?,
             topics: change(row, "topics", field::topics)?,
             attributes,
             email,
@@ -256,6 +260,7 @@ impl MemberRow {
         self.zone.apply(&mut member.zone, ZONE.to_owned());
         self.market.apply(&mut member.market, String::new());
         self.points.apply(&mut member.points, 0);
+        member.wishes.personalise &= self.personalise != Change::To(false);
         for (name, change) in &self.attributes {
             match change {
                 Change::Leave => {}
