@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-/// One live member with its profile. Loaded for a claim's whole batch at once, seconds before rendering.
-#[derive(Debug, Clone, Default, PartialEq)]
+use serde::Serialize;
+
+/// One live member with its profile. Loaded for a claim's whole batch at once, seconds before rendering. As JSON, what
+/// may be told of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Member {
     pub id: i64,
     /// As it is mailed: the domain an A-label, the local part as given.
     pub email: String,
+    #[serde(skip)]
     pub addr_key: i64,
     pub external_id: Option<String>,
     pub first_name: Option<String>,
@@ -23,8 +27,10 @@ pub struct Member {
     pub revenue_minor: i64,
     pub last_order_at_ms: Option<i64>,
     /// Rises whenever consent, address or status change: an arm made under an older one is refused.
+    #[serde(skip)]
     pub mail_epoch: i64,
     pub attributes: BTreeMap<String, String>,
+    #[serde(skip)]
     pub wishes: Wishes,
 }
 

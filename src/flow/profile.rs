@@ -27,19 +27,8 @@ const CAUSES_MAX: usize = 12;
 /// A member's profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
-    pub id: i64,
-    pub email: String,
-    pub external_id: Option<String>,
-    pub first_name: Option<String>,
-    pub last_name: Option<String>,
-    pub locale: String,
-    pub zone: String,
-    pub market: String,
-    pub points: i64,
-    pub orders: i64,
-    pub revenue_minor: i64,
-    pub last_order_at_ms: Option<i64>,
-    pub attributes: BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub member: Member,
     pub topics: Vec<TopicLine>,
     pub suppressions: Vec<SuppressionLine>,
     /// Highest score first; those faded to nothing are left out.
@@ -151,19 +140,6 @@ pub async fn profile(mut conn: Conn<'_>, member: Member, rules: &Rules, now_ms: 
     let topic =
         |standing: consent::Standing| TopicLine { topic: standing.topic, state: standing.state, at_ms: standing.at_ms };
     Ok(Profile {
-        id,
-        email: member.email,
-        external_id: member.external_id,
-        first_name: member.first_name,
-        last_name: member.last_name,
-        locale: member.locale,
-        zone: member.zone,
-        market: member.market,
-        points: member.points,
-        orders: member.orders,
-        revenue_minor: member.revenue_minor,
-        last_order_at_ms: member.last_order_at_ms,
-        attributes: member.attributes,
         topics: topics.into_iter().map(topic).collect(),
         suppressions: suppressions(conn.again(), member.addr_key).await?,
         tags,
@@ -171,6 +147,7 @@ pub async fn profile(mut conn: Conn<'_>, member: Member, rules: &Rules, now_ms: 
         touches: timeline::touches(conn.again(), id, TOUCHES_MAX).await?,
         events: deeds.iter().map(line).collect(),
         latest_orders: orders(conn, id).await?,
+        member,
     })
 }
 

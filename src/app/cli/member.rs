@@ -119,12 +119,13 @@ struct Words<'a>(&'a Profile);
 impl Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Words(p) = self;
-        let name: Vec<&str> = [&p.first_name, &p.last_name].into_iter().flatten().map(String::as_str).collect();
-        writeln!(f, "member {}  {}  {}", p.id, p.email, name.join(" "))?;
-        writeln!(f, "  locale {}, zone {}, market {}", p.locale, p.zone, or_none(&p.market))?;
-        let last = p.last_order_at_ms.map_or_else(|| "never".to_owned(), time);
-        writeln!(f, "  points {}, orders {}, last order {last}", p.points, p.orders)?;
-        for (name, value) in &p.attributes {
+        let m = &p.member;
+        let name: Vec<&str> = [&m.first_name, &m.last_name].into_iter().flatten().map(String::as_str).collect();
+        writeln!(f, "member {}  {}  {}", m.id, m.email, name.join(" "))?;
+        writeln!(f, "  locale {}, zone {}, market {}", m.locale, m.zone, or_none(&m.market))?;
+        let last = m.last_order_at_ms.map_or_else(|| "never".to_owned(), time);
+        writeln!(f, "  points {}, orders {}, last order {last}", m.points, m.orders)?;
+        for (name, value) in &m.attributes {
             writeln!(f, "  attr.{name} = {value}")?;
         }
         heading(f, "consent", p.topics.is_empty())?;
