@@ -1,13 +1,15 @@
 //! Segments in the database: saved under names, counted and guessed, explained, put into a statement, and looked up by
 //! the right index.
 
+use std::time::Duration;
+
 use indicia::domain::segment::parse;
 use indicia::on;
 use indicia::store::segment::{
     Bind, Leaf, LeafValue, SegmentFault, compile, count, count_sample, explain, has, latest, list, resolve, sample,
     save,
 };
-use indicia::store::{Conn, Db, Lane};
+use indicia::store::{Conn, Db, Lane, StoreError};
 
 use crate::both_dbs;
 
@@ -206,5 +208,44 @@ both_dbs! {
         }
         let error = resolve(tx.conn(), &parse(&many("in_segment(\"half\")", 6, " and ")).unwrap()).await;
         assert_eq!(error.unwrap_err().to_string(), "with the segments it names it has more than 800 parts");
+    }
+}
+
+both_dbs! {
+    async fn a_segment_that_takes_for_ever_is_ended_and_its_connection_goes_on(test) {
+        members(&test.db, 2_000).await;
+        let mut reader = test.db.reader().await.unwrap();
+        let resolved = resolve(reader.conn(), &parse("points >= 0").unwrap()).await.unwrap();
+        let endless = compile(&reader.conn(), &resolved, NOW_MS, 1)
+            .fill("select count(*) from member m, member b, member c, member d where {where} and b.lot < c.lot + d.lot", &[])
+            .within(Duration::from_millis(50));
+        for _ in 0..2 {
+            let error = endless.row::<(i64,)>(reader.conn()).await.unwrap_err();
+            assert!(matches!(error, StoreError::TooLong { seconds: 0.05, .. }), "{error}");
+            assert!(error.to_string().contains("took more than 0.05 s and was ended; give its conditions a `within`"), "{error}");
+            assert_eq!(count(reader.conn(), &resolved, NOW_MS).await.unwrap(), 2_000);
+        }
+        // Within a transaction what came before it is still there.
+        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
+        save(tx.conn(), "rich", &parse("points >= 5").unwrap(), 1).await.unwrap();
+        endless.execute(tx.conn()).await.unwrap_err();
+        tx.commit().await.unwrap();
+        assert!(latest(reader.conn(), "rich").await.unwrap().is_some());
+    }
+}
+
+both_dbs! {
+    async fn what_a_member_did_is_counted_no_further_than_asked(test) {
+        members(&test.db, 3).await;
+        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
+        run(tx.conn(), "insert into event_name (name) values ('Product Viewed');
+            insert into event (at_ms, dedup, member_id, name_id) values (1, 1, 2, 1), (2, 2, 2, 1), (3, 3, 3, 1)").await;
+        tx.commit().await.unwrap();
+        let mut reader = test.db.reader().await.unwrap();
+        for (text, n) in [("2", 1), ("1", 2), ("3", 0)] {
+            let parsed = parse(&format!("did(\"Product Viewed\", at_least: {text})")).unwrap();
+            let resolved = resolve(reader.conn(), &parsed).await.unwrap();
+            assert_eq!(count(reader.conn(), &resolved, NOW_MS).await.unwrap(), n, "{text}");
+        }
     }
 }

@@ -179,6 +179,16 @@ async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanErr
     Ok(shift(db, run, RunEvent::Drained, now_ms).await?)
 }
 
+/// Makes a run that cannot be frozen a draft again, and says why: nothing of it was sent.
+async fn put_off(db: &Db, run: &Run, why: &str, now_ms: i64) -> Result<bool, StoreError> {
+    tracing::error!(run = run.id, campaign = %run.campaign, "campaign {}: its audience is not frozen: {why}", run.campaign);
+    let mut tx = db.begin(Lane::Bulk).await?;
+    let moved = run::shift(tx.conn(), run, RunEvent::Doubted, now_ms).await?;
+    run::set_why(tx.conn(), run.id, why).await?;
+    tx.commit().await?;
+    Ok(moved.is_some())
+}
+
 /// Freezes the whole audience, chunk by chunk. Whoever dies in between, the next planner goes on at the cursor.
 async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, PlanError> {
     let segment_fault = |error: String| PlanError::Segment { campaign: run.campaign.clone(), error };
@@ -199,8 +209,18 @@ async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool
         if !run::advance_freeze(tx.conn(), run.id, cursor, to).await? {
             return Ok(true);
         }
-        chunk.insert(tx.conn(), cursor, to).await?;
-        tx.commit().await?;
+        match chunk.insert(tx.conn(), cursor, to).await {
+            Ok(_) => tx.commit().await?,
+            Err(StoreError::TooLong { .. }) if size > CHUNK_IDS_MIN => {
+                size = (size / 10).max(CHUNK_IDS_MIN);
+                continue;
+            }
+            Err(error @ StoreError::TooLong { .. }) => {
+                drop(tx);
+                return Ok(put_off(db, run, &error.to_string(), now_ms).await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
         cursor = to;
         let took = began.elapsed().as_secs_f64().max(1e-6);
         let scaled = size as f64 * (wanted.as_secs_f64() / took).clamp(0.25, 2.0);

@@ -1,5 +1,7 @@
 //! Enqueue: an audience becomes message rows, a range of member ids at a time, by one `INSERT … SELECT`.
 
+use std::time::Duration;
+
 use super::count::Deltas;
 use crate::domain::campaign::{MailClass, VARIANTS_MAX};
 use crate::domain::message::MessageState;
@@ -79,6 +81,9 @@ const INSERT: &str = concat!(
      where true order by q.id on conflict do nothing"
 );
 
+/// How long one chunk may hold the database before it is ended.
+const CHUNK_MAX: Duration = Duration::from_secs(10);
+
 /// The highest member id there is: what a freeze walks up to.
 pub async fn last_member(conn: Conn<'_>) -> Result<i64, StoreError> {
     const SQL: &str = "select coalesce(max(id), 0) from member";
@@ -122,17 +127,20 @@ impl Freeze {
 
     /// Inserts the members with ids in `(from, to]`, counts them and those left out, notes their lanes.
     ///
+    /// # Errors
+    /// [`StoreError::TooLong`] when the segment cannot be answered in time for so many.
+    ///
     /// # Crash
     /// Part of the caller's transaction, which also moves the run's cursor. Repeated, it inserts nothing.
     pub async fn insert(&self, mut conn: Conn<'_>, from: i64, to: i64) -> Result<u64, StoreError> {
         let mut binds = self.binds.clone();
         binds[1] = Bind::Int(from);
         binds[2] = Bind::Int(to);
-        let groups: Vec<Group> = self.audience.fill(COUNT, &binds).rows(conn.again()).await?;
+        let groups: Vec<Group> = self.audience.fill(COUNT, &binds).within(CHUNK_MAX).rows(conn.again()).await?;
         if groups.is_empty() {
             return Ok(0);
         }
-        let inserted = self.audience.fill(INSERT, &binds).execute(conn.again()).await?;
+        let inserted = self.audience.fill(INSERT, &binds).within(CHUNK_MAX).execute(conn.again()).await?;
         let (mut deltas, mut excluded, mut lanes, mut counted) =
             (Deltas::default(), Rows::default(), Rows::default(), 0);
         for (variant, held, reason, provider_id, n) in &groups {

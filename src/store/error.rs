@@ -11,6 +11,11 @@ pub enum StoreError {
     /// A statement on the caller's own thread failed.
     #[error("could not {doing}: {source}")]
     Direct { doing: &'static str, source: rusqlite::Error },
+    /// A statement was ended because it took too long.
+    #[error(
+        "could not {doing}: it took more than {seconds} s and was ended; give its conditions a `within`, or ask for less"
+    )]
+    TooLong { doing: &'static str, seconds: f64 },
     /// The database could not be opened.
     #[error("could not open the database {url}: {source}")]
     Open { url: String, source: sqlx::Error },

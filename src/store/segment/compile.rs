@@ -45,7 +45,7 @@ impl Where {
         assert_eq!(leading.len() + 1, self.first, "the predicate was compiled for other placeholders");
         assert_eq!(text.matches("{where}").count(), 1, "one gap for the predicate");
         let binds = leading.iter().chain(&self.binds).cloned().collect();
-        Filled { sql: text.replace("{where}", &self.sql), binds }
+        Filled::new(text.replace("{where}", &self.sql), binds)
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn leaf_question(
          cast({text} as text) from member m where m.id = $1"
     );
     let binds = std::iter::once(Bind::Int(member_id)).chain(compiler.binds).collect();
-    (Filled { sql, binds }, shown)
+    (Filled::new(sql, binds), shown)
 }
 
 /// What kind of value a condition looks at.
@@ -413,8 +413,9 @@ impl<'r> Compiler<'r> {
         if at_least <= 1 {
             return strict(format!("exists (select 1 {from})"));
         }
+        // Counted no further than is asked for: a member may have a million.
         let at_least = self.int(i64::from(at_least));
-        strict(format!("(select count(*) {from}) >= {at_least}"))
+        strict(format!("(select count(*) from (select 1 {from} limit {at_least}) b) >= {at_least}"))
     }
 
     fn product(&mut self, act: Act, products: &Products, window: Option<&Window>, not_bought: bool) -> Sql {

@@ -1,6 +1,9 @@
 //! Running a statement that was put together around a [`Where`].
 
+use std::time::Duration;
+
 use super::compile::Bind;
+use super::patience::{ASK_MAX, Patient, told};
 use crate::on;
 use crate::store::{Conn, StoreError};
 
@@ -9,6 +12,7 @@ use crate::store::{Conn, StoreError};
 pub struct Filled {
     pub(super) sql: String,
     pub(super) binds: Vec<Bind>,
+    pub(super) most: Duration,
 }
 
 /// Binds every value to a query of either driver.
@@ -33,13 +37,49 @@ macro_rules! sql {
     };
 }
 
+/// Runs a statement on a connection for no longer than it may take.
+macro_rules! patiently {
+    ($self:expr, $conn:expr, $doing:literal, $c:ident => $body:expr) => {{
+        let mut patient = Patient::begin($conn, $self.most).await?;
+        let alarm = patient.alarm($self.most);
+        let done = tokio::select! {
+            done = async { on!(patient.conn(), $doing, $c => $body) } => done,
+            () = alarm => unreachable!("an alarm only rings"),
+        };
+        match done {
+            Ok(done) => patient.end().await.map(|()| done),
+            Err(error) => {
+                let error = told(error, $self.most);
+                // PostgreSQL rolls back to where it began; what SQLite still has is a handler.
+                if let Patient::Sqlite(..) = patient {
+                    patient.end().await?;
+                }
+                Err(error)
+            }
+        }
+    }};
+}
+
 impl Filled {
+    pub(super) fn new(sql: String, binds: Vec<Bind>) -> Filled {
+        Filled { sql, binds, most: ASK_MAX }
+    }
+
+    /// The same, ended after `most`.
+    pub fn within(mut self, most: Duration) -> Filled {
+        self.most = most;
+        self
+    }
+
     /// Runs it and says how many rows it wrote.
+    ///
+    /// # Errors
+    /// The database's; [`StoreError::TooLong`] when it was ended for its time.
     ///
     /// # Crash
     /// Part of the caller's transaction.
     pub async fn execute(&self, conn: Conn<'_>) -> Result<u64, StoreError> {
-        on!(conn, "run a statement over a segment", c =>
+        patiently!(self, conn, "run a statement over a segment", c =>
             bound!(sqlx::query(sql!(self)), &self.binds).execute(&mut *c).await.map(|done| done.rows_affected()))
     }
 
@@ -51,7 +91,8 @@ impl Filled {
             + Send
             + Unpin,
     {
-        on!(conn, "ask about a segment", c => bound!(sqlx::query_as(sql!(self)), &self.binds).fetch_all(&mut *c).await)
+        patiently!(self, conn, "ask about a segment", c =>
+            bound!(sqlx::query_as(sql!(self)), &self.binds).fetch_all(&mut *c).await)
     }
 
     /// The one row of a statement that gives exactly one.
@@ -62,7 +103,8 @@ impl Filled {
             + Send
             + Unpin,
     {
-        on!(conn, "ask about a segment", c => bound!(sqlx::query_as(sql!(self)), &self.binds).fetch_one(&mut *c).await)
+        patiently!(self, conn, "ask about a segment", c =>
+            bound!(sqlx::query_as(sql!(self)), &self.binds).fetch_one(&mut *c).await)
     }
 
     /// The statement's text, for query plans in tests.

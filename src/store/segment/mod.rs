@@ -7,6 +7,7 @@
 mod ask;
 mod compile;
 mod filled;
+mod patience;
 mod resolve;
 mod saved;
 
