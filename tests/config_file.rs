@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../config/indicia.toml");
 /// Keys without a default of the program: the file shows an example.
-const EXAMPLES: [&str; 16] = [
+const EXAMPLES: [&str; 17] = [
     "sqlite_bytes_max",
     "public_url",
     "trusted_proxies",
@@ -25,10 +25,12 @@ const EXAMPLES: [&str; 16] = [
     "webhook_url",
     "webhook_secret_file",
     INBOUND_LISTEN,
+    ENGINE_URL,
 ];
 
-/// A key whose name has a default elsewhere.
+/// Keys whose names have a default elsewhere.
 const INBOUND_LISTEN: &str = "listen = \"127.0.0.1:2525\"";
+const ENGINE_URL: &str = "url = \"https://engine.example.com/suggest\"";
 
 /// The file with its keys switched on: all of them, or those that have a default.
 fn switched_on(all: bool) -> String {
@@ -77,7 +79,16 @@ fn it_names_every_key_and_no_other() {
             None => drop(written.insert(format!("{table}.{}", line.split(" =").next().unwrap()))),
         }
     }
-    let tables = ["sender", "route", "route.provider", "inbound.mailbox", "signup.topic", "tokens.key", "webhook"];
+    let tables = [
+        "recommend.engine",
+        "sender",
+        "route",
+        "route.provider",
+        "inbound.mailbox",
+        "signup.topic",
+        "tokens.key",
+        "webhook",
+    ];
     let asked: BTreeSet<String> =
         known.into_iter().filter(|key| key.contains('.') && !tables.contains(&key.as_str())).collect();
     assert_eq!(written, asked);

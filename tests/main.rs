@@ -20,6 +20,7 @@ mod database_lost;
 mod disk_full;
 mod doctor;
 mod drain;
+mod engine;
 mod forget;
 mod import;
 mod import_crash;

@@ -116,7 +116,8 @@ fn member(id: i64, n: i64, rng: &mut StdRng) -> (Member, History) {
     let points = if rng.random_bool(0.5) { 0 } else { rng.random_range(0..80_000) };
     let wishes = Wishes { personalise: !rng.random_bool(0.1), ..Wishes::default() };
     let member = Member { id, market: (*market).into(), points, wishes, ..Member::default() };
-    (member, History { viewed, bought, tags, ignored })
+    let suggested = (0..rng.random_range(0..4)).map(|_| rng.random_range(1..700)).collect();
+    (member, History { viewed, bought, tags, ignored, suggested })
 }
 
 /// Whether a rule without exceptions lets this member see this product.
@@ -145,6 +146,7 @@ fn check(catalog: &Catalog, member: &Member, history: &History, request: &Reques
                 let of = |act: &Act| catalog.get(act.product).map(Product::category_leaf) == pick.reason.on.as_deref();
                 history.bought.iter().any(of)
             }
+            Why::Engine => history.suggested.contains(&product.id),
             Why::Again => history.bought.iter().any(|act| act.product == product.id),
             Why::Category => {
                 pick.reason.on.as_deref().is_some_and(|on| product.category.split('/').any(|part| part == on))

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::alone::Alone;
 use super::category_rules::{CategoryRulesError, category_rules};
 use super::config::{self, Config, Sender};
+use super::engine::Engine;
 use super::routes;
 use crate::base::World;
 use crate::domain::campaign::{MailClass, RunDoc, STANDING_MS};
 use crate::domain::catalog::Catalog;
 use crate::domain::provider::{OTHER, Pace, ProviderTable};
 use crate::domain::retry::Retry;
-use crate::flow::dispatch::Library;
+use crate::flow::dispatch::{Asked, Library, Suggested};
 use crate::flow::editions::{EditionError, Editions};
 use crate::flow::gate::{Gate, Gates};
 use crate::flow::handover::{ContextError, RunContext};
@@ -28,6 +29,7 @@ pub struct Shelf {
     inner: Arc<Inner>,
     signers: Signers,
     alone: Option<Alone>,
+    engine: Option<Arc<Engine>>,
 }
 
 struct Inner {
@@ -53,12 +55,17 @@ impl Shelf {
         let editions = Editions::new(db.clone(), category_rules(&config)?);
         let gates = Arc::new(Gates::new(db.clone(), world.clone(), providers.throttle.clone()));
         let inner = Inner { db, world, config, providers, public_url, editions, gates };
-        Ok(Shelf { inner: Arc::new(inner), signers: Signers::default(), alone: None })
+        Ok(Shelf { inner: Arc::new(inner), signers: Signers::default(), alone: None, engine: None })
     }
 
     /// The same, with a way to render mails apart from this process.
     pub fn with_alone(self, alone: Alone) -> Shelf {
         Shelf { alone: Some(alone), ..self }
+    }
+
+    /// The same, with an engine outside that suggests products.
+    pub fn with_engine(self, engine: Option<Engine>) -> Shelf {
+        Shelf { engine: engine.map(Arc::new), ..self }
     }
 
     /// The same, with keys that sign what is sent.
@@ -186,6 +193,13 @@ impl Library for Shelf {
         match &self.alone {
             Some(alone) => alone.deadly(run_id, suspects, self.inner.world.now_ms()).await,
             None => Ok(HashSet::new()),
+        }
+    }
+
+    async fn suggest(&self, run_id: i64, members: &[Asked<'_>], catalog: &Catalog) -> Suggested {
+        match &self.engine {
+            Some(engine) => engine.suggest(run_id, members, catalog).await,
+            None => Suggested::new(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod demo;
 mod dkim;
 mod dns;
 mod doctor;
+pub mod engine;
 pub mod high_water;
 pub mod hooks;
 pub mod inbound;

@@ -19,6 +19,7 @@ use super::alone::Alone;
 use super::cli::{Failure, Session};
 use super::config::Config;
 use super::dkim;
+use super::engine::Engine;
 use super::high_water::HighWater;
 use super::hooks;
 use super::inbound::{Door, Maildir};
@@ -69,10 +70,6 @@ const RULES_LOOK: Duration = Duration::from_secs(1);
 const BREAKERS_LOOK: Duration = Duration::from_secs(1);
 /// How often it is looked whether somebody is to be told something.
 const TELL_LOOK: Duration = Duration::from_millis(500);
-/// How often what waits is counted for `/metrics`.
-const GAUGES_LOOK: Duration = Duration::from_secs(2);
-/// How often room is made for the months and runs to come.
-const ROOM_AHEAD_LOOK: Duration = Duration::from_secs(3600);
 /// How often, in the time that a sign-up may be confirmed, those are looked for that nobody did.
 const LAPSE_LOOKS: i64 = 10;
 
@@ -168,7 +165,8 @@ impl Daemon {
         };
         let shelf = Shelf::new(base.db.clone(), base.world.clone(), config.clone(), providers, public_url.clone())?
             .signing(dkim::signers(&config)?)
-            .with_alone(Alone::new(&config)?);
+            .with_alone(Alone::new(&config)?)
+            .with_engine(Engine::configured(&config, &base.world));
         let (mut crew, mut writers) = (Crew::default(), Crew::default());
         let mailbox = match config.routes.is_empty() {
             true => Some(RunningMailbox::start(&config.mailbox, base.world.clone(), base.late.clone()).await?),
@@ -399,10 +397,10 @@ impl Base {
         shaping::look_up_servers(crew, &self.config, (db, world, self.epoch), shelf.providers(), self.soft.clone());
         let mut gauges = Gauges { db: self.db.clone(), metrics: self.metrics.clone() };
         let late = self.late.clone();
-        crew.spawn("gauges", async move { repeat("gauges", late, GAUGES_LOOK, &mut gauges).await });
+        crew.spawn("gauges", async move { repeat("gauges", late, Gauges::LOOK, &mut gauges).await });
         let mut room = Room { db: self.db.clone(), world: self.world.clone() };
         let late = self.late.clone();
-        crew.spawn("room", async move { repeat("room", late, ROOM_AHEAD_LOOK, &mut room).await });
+        crew.spawn("room", async move { repeat("room", late, Room::LOOK, &mut room).await });
     }
 
     /// Takes in what comes back; says where it is listened for.

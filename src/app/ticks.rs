@@ -225,6 +225,11 @@ pub struct Gauges {
     pub metrics: Metrics,
 }
 
+impl Gauges {
+    /// How often.
+    pub const LOOK: Duration = Duration::from_secs(2);
+}
+
 impl Worker for Gauges {
     type Error = StoreError;
 
@@ -245,6 +250,11 @@ impl Worker for Gauges {
 pub struct Room {
     pub db: Db,
     pub world: World,
+}
+
+impl Room {
+    /// How often.
+    pub const LOOK: Duration = Duration::from_secs(3600);
 }
 
 impl Worker for Room {

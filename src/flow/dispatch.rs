@@ -1,7 +1,7 @@
 //! Dispatch: the queue manager. It keeps the routes' queues of jobs filled from the lanes of the sending runs, a
 //! limited window on a queue of any size, and takes jobs back when their run or their route no longer wants them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::gate::Gate;
@@ -9,8 +9,10 @@ use super::handover::{ContextError, Job, RouteLink, RunContext};
 use crate::base::World;
 use crate::domain::campaign::MailClass;
 use crate::domain::catalog::Catalog;
+use crate::domain::member::Member;
 use crate::domain::message::RunState;
 use crate::domain::provider::NULL_MX;
+use crate::domain::recommend::History;
 use crate::domain::routing::Shares;
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Trouble, Turn, Turns};
@@ -28,6 +30,11 @@ const UNTRIED_PAUSE_MS: i64 = 60_000;
 /// Seconds of a slow rate that are claimed ahead.
 const CLAIM_AHEAD_SECONDS: f64 = 2.0;
 
+/// A member an engine is asked about, with what is known of their behaviour.
+pub type Asked<'a> = (&'a Member, Option<&'a History>);
+/// Products by member, the best first.
+pub type Suggested = HashMap<i64, Vec<i64>>;
+
 /// What makes a run's context: `app` knows senders, templates and the catalogue.
 pub trait Library: Send + Sync {
     /// Everything the mails of a run have in common.
@@ -41,6 +48,9 @@ pub trait Library: Send + Sync {
 
     /// Those of `suspects` that a process died of which rendered them apart from this one.
     fn deadly(&self, run_id: i64, suspects: &[Claimed]) -> impl Future<Output = std::io::Result<HashSet<i64>>> + Send;
+
+    /// What an engine outside suggests for members, products by member; nothing where there is none, or no answer.
+    fn suggest(&self, run_id: i64, members: &[Asked<'_>], catalog: &Catalog) -> impl Future<Output = Suggested> + Send;
 
     /// The catalogue, at most some seconds old.
     fn catalog(&self) -> impl Future<Output = Result<Catalog, StoreError>> + Send;
@@ -360,6 +370,11 @@ impl<L: Library> Dispatch<L> {
         let mut histories = history::load(reader.conn(), &ids, now_ms).await?;
         drop(reader);
         let catalog = self.library.catalog().await?;
+        let asked: Vec<Asked<'_>> = members.iter().map(|(id, member)| (member, histories.get(id))).collect();
+        let suggested = self.library.suggest(context.run_id, &asked, &catalog).await;
+        for (id, products) in suggested.into_iter().filter(|(_, products)| !products.is_empty()) {
+            histories.entry(id).or_default().suggested = products;
+        }
         let (mut jobs, mut skipped, mut again) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
         for row in claimed {
             let id = row.member_id.unwrap_or_default();

@@ -20,8 +20,8 @@ pub use fault::{Fault, Faults};
 pub use inbound::{Inbound, InboundMailbox, Webhook};
 pub use mail::{Limit, Retry, Route, Sender, Smtp, is_loopback};
 pub use parts::{
-    Admin, Alert, Breaker, Consent, Database, Disk, Http, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend, Rules,
-    Shutdown, Signup, SignupTopic, Tokens, Tracking,
+    Admin, Alert, Breaker, Consent, Database, Disk, Engine, Http, KeyFile, Log, LogFormat, Mailbox, Queue, Recommend,
+    Rules, Shutdown, Signup, SignupTopic, Tokens, Tracking,
 };
 pub use tree::Place;
 

@@ -274,11 +274,36 @@ impl Disk {
 pub struct Recommend {
     /// How old they may become before they are built anew.
     pub build_every_ms: i64,
+    pub engine: Option<Engine>,
+}
+
+/// `[recommend.engine]`: an engine outside that is asked what to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    pub address: Address,
+    /// What takes longer is done without.
+    pub budget_ms: i64,
 }
 
 impl Recommend {
     pub(super) fn read(s: &mut Section<'_>) -> Recommend {
-        Recommend { build_every_ms: s.duration_ms("build_every", 100).unwrap_or(24 * 3_600_000) }
+        let build_every_ms = s.duration_ms("build_every", 100).unwrap_or(24 * 3_600_000);
+        let mut engine = s.section("engine");
+        let budget_ms = engine.duration_ms("budget", 1).unwrap_or(50);
+        let url = engine.text("url").filter(|url| !url.is_empty());
+        let address = url.and_then(|url| match Address::parse(&url) {
+            Ok(address) => Some(address),
+            Err(error) => {
+                engine.fault(
+                    "url",
+                    &error.to_string(),
+                    "write https://engine.example/suggest, or http:// to this machine",
+                );
+                None
+            }
+        });
+        engine.finish();
+        Recommend { build_every_ms, engine: address.map(|address| Engine { address, budget_ms }) }
     }
 }
 

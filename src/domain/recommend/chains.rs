@@ -13,6 +13,11 @@ const LEAD: f64 = 100.0;
 const SECOND: f64 = 5.0;
 /// Suites and categories that are followed, the latest.
 const FOLLOWED: usize = 4;
+/// The strength of an engine's first suggestion, and how much weaker each next one is: as strong as what was learned.
+const SUGGESTED: f64 = 1.5;
+const NEXT_SUGGESTED: f64 = 0.96;
+/// Most suggestions looked at.
+pub const SUGGESTED_MAX: usize = 24;
 /// What follows a purchase is proposed so strongly where it is sure and its time has come.
 const NEXT_CATEGORY: f64 = 0.8;
 /// Waiting times are compared as if both were so much longer: a week sooner or later is no matter, milliseconds.
@@ -24,6 +29,16 @@ const LOOKED_MAX: usize = 400;
 const AFFORDABLE_MAX: usize = 24;
 
 impl Desk<'_> {
+    /// What an engine outside suggests, as far as the rules let it.
+    pub(super) fn suggested(&self, out: &mut Vec<Candidate>) {
+        let mut strength = SUGGESTED;
+        let known = self.history.suggested.iter().take(SUGGESTED_MAX).filter_map(|id| self.catalog.index(*id));
+        for index in known.filter(|index| self.is_allowed(*index, Slack::None)) {
+            propose(out, index, strength, || Reason::plain(Why::Engine));
+            strength *= NEXT_SUGGESTED;
+        }
+    }
+
     /// The rest of the suites the member bought of, then of those looked at; then what `for_you` shows.
     pub(super) fn suites(&self, out: &mut Vec<Candidate>) {
         let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);

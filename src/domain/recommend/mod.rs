@@ -25,6 +25,7 @@ pub mod tables;
 
 use std::sync::Arc;
 
+pub use chains::SUGGESTED_MAX;
 pub use reason::{Reason, Why};
 
 use crate::base::draw;
@@ -147,6 +148,8 @@ pub struct History {
     pub tags: Vec<TagScore>,
     /// Shown in the last mails and not clicked: product, how often.
     pub ignored: Vec<(i64, u32)>,
+    /// Products an engine outside suggests, the best first.
+    pub suggested: Vec<i64>,
 }
 
 impl History {
@@ -333,6 +336,7 @@ impl<'a> Desk<'a> {
     }
 
     fn for_you(&self, out: &mut Vec<Candidate>) {
+        self.suggested(out);
         self.learned(out);
         self.viewed(VIEWED_AGAIN, out);
         self.interests(out);

@@ -23,6 +23,8 @@ text_enum! {
         Next = "bought_next",
         /// The member bought it before.
         Again = "again",
+        /// An engine outside chose it for the member.
+        Engine = "engine",
         /// It belongs to a suite the member bought of or looked at.
         Suite = "suite",
         /// It came after a model the member owns or looked at.
@@ -52,6 +54,7 @@ impl Why {
             Why::Alike => 'l',
             Why::Next => 'f',
             Why::Again => 'a',
+            Why::Engine => 'g',
             Why::Suite => 's',
             Why::Successor => 'u',
             Why::Points => 'o',
@@ -70,9 +73,15 @@ impl Why {
             Why::Brand => Some(&product.brand),
             Why::Suite => Some(&product.suite),
             Why::Successor | Why::Points | Why::Explore => None,
-            Why::Bought | Why::Alike | Why::Next | Why::Again | Why::Viewed | Why::Popular | Why::New | Why::Pinned => {
-                None
-            }
+            Why::Bought
+            | Why::Alike
+            | Why::Next
+            | Why::Engine
+            | Why::Again
+            | Why::Viewed
+            | Why::Popular
+            | Why::New
+            | Why::Pinned => None,
         }
     }
 }
