@@ -130,6 +130,8 @@ async fn over_pop3() {
 async fn without_uidplus_nothing_of_others_is_expunged() {
     let shop = Shop::open("imap").await;
     shop.office.without_uidplus();
+    // Whoever looked before was told otherwise.
+    shop.office.sessions(2).await;
     shop.office.deliver(&shop.bounce_of("m0@mail.example"));
     shop.office.sessions(3).await;
     assert_eq!(shop.office.mails().len(), 1, "it is marked, and nothing more");

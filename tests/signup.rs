@@ -101,7 +101,8 @@ both_dbs! {
         // What is posted by a program that only repeats what it finds is not the button either.
         shop.ask("POST", &link, "", "").await;
         assert_eq!(count(&test.db, "consent").await, 0, "nobody pressed the button");
-        let page = shop.ask("GET", &link, "", "").await.text();
+        let page = shop.ask("GET", &link, "Accept-Language: ru\r\n", "").await.text();
+        assert!(page.contains("Yes, write to me"), "it speaks as the form did: {page}");
         assert!(page.contains("Offers and &lt;sales&gt;") && page.contains("value=\"confirm\""), "{page}");
 
         let done = shop.ask("POST", &link, "", "act=confirm").await;

@@ -101,6 +101,12 @@ impl Worker for Tell {
     /// What was told and not noted is told once more, under the same Message-ID or the same id.
     async fn tick(&mut self) -> Result<bool, StoreError> {
         let now_ms = self.world.now_ms();
+        // The writer is others': it is asked for only when there is something to write.
+        let mut reader = self.db.reader().await?;
+        if !alert::is_due(reader.conn(), now_ms).await? {
+            return Ok(false);
+        }
+        drop(reader);
         let mut tx = self.db.begin(Lane::Bulk).await?;
         let Some(due) = alert::take(tx.conn(), now_ms, LEASE_MS).await? else { return Ok(false) };
         tx.commit().await?;

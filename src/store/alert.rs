@@ -35,6 +35,14 @@ pub async fn add(mut conn: Conn<'_>, alert: &Alert, ways: &[(Way, String)], now_
     Ok(())
 }
 
+/// Whether anything is to be told now.
+pub async fn is_due(conn: Conn<'_>, now_ms: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "select count(*) from (select 1 as x from alert where due_at_ms <= $1 limit 1) q";
+    let due: i64 = on!(conn, "look whether somebody is to be told", c =>
+        sqlx::query_scalar(SQL).bind(now_ms).fetch_one(&mut *c).await)?;
+    Ok(due == 1)
+}
+
 /// Takes what is due longest, until `lease_ms` from now: nobody else tells it meanwhile.
 ///
 /// # Crash

@@ -29,6 +29,8 @@ pub struct Signup {
     pub member_id: i64,
     pub topics: String,
     pub text_id: i64,
+    /// The language of the words that were shown.
+    pub lang: String,
     pub proof: String,
     pub expires_at_ms: i64,
     pub confirmed_at_ms: Option<i64>,
@@ -85,8 +87,9 @@ pub async fn set_message(conn: Conn<'_>, id: i64, message_id: i64) -> Result<(),
 
 /// The wish that a mail asks about.
 pub async fn by_message(conn: Conn<'_>, run_id: i64, message_id: i64) -> Result<Option<Signup>, StoreError> {
-    const SQL: &str = "select id, member_id, topics, text_id, proof, expires_at_ms, confirmed_at_ms from signup
-         where run_id = $1 and message_id = $2";
+    const SQL: &str =
+        "select s.id, s.member_id, s.topics, s.text_id, t.lang, s.proof, s.expires_at_ms, s.confirmed_at_ms
+         from signup s join consent_text t on t.id = s.text_id where s.run_id = $1 and s.message_id = $2";
     on!(conn, "find a sign-up", c => sqlx::query_as(SQL).bind(run_id).bind(message_id).fetch_optional(&mut *c).await)
 }
 

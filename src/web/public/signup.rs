@@ -13,6 +13,7 @@ use crate::base::text::clean;
 use crate::base::token::{Token, Use};
 use crate::domain::address::Email;
 use crate::flow::signup::{self, Heard, Standing, Terms, Typed};
+use crate::store::signup::Signup;
 use crate::web::form::{Form, FormError};
 use crate::web::page::Lang;
 use crate::web::server::Body;
@@ -157,9 +158,9 @@ impl Site {
         }
         match self.confirm_or_look(asked, &token, meant).await {
             Ok(Standing::Unknown) => missing(),
-            Ok(Standing::Lapsed) => self.show_confirm(page, asked, "lapsed", ""),
-            Ok(Standing::Open(wish)) => self.show_confirm(page, asked, "ask", &wish.topics),
-            Ok(Standing::Confirmed(wish)) => self.show_confirm(page, asked, "done", &wish.topics),
+            Ok(Standing::Lapsed) => self.show_confirm(page, asked, lang, "lapsed", ""),
+            Ok(Standing::Open(wish)) => self.show_confirm(page, asked, spoken(&wish, lang), "ask", &wish.topics),
+            Ok(Standing::Confirmed(wish)) => self.show_confirm(page, asked, spoken(&wish, lang), "done", &wish.topics),
             Err(error) => {
                 tracing::error!(%error, "a sign-up was not confirmed");
                 self.notice(lang, StatusCode::SERVICE_UNAVAILABLE, "later")
@@ -214,8 +215,14 @@ impl Site {
         html(StatusCode::OK, self.state.pages.public("signup", lang, &page))
     }
 
-    fn show_confirm(&self, form: &SignupForm, asked: &Asked<'_>, step: &str, wished: &str) -> Response<Body> {
-        let lang = chosen_lang(asked);
+    fn show_confirm(
+        &self,
+        form: &SignupForm,
+        asked: &Asked<'_>,
+        lang: Lang,
+        step: &str,
+        wished: &str,
+    ) -> Response<Body> {
         let called =
             |name| form.topics.iter().find(|topic| topic.name == name).map_or(name, |topic| topic.called(lang));
         let topics = wished.split(';').filter(|name| !name.is_empty()).map(called).collect();
@@ -246,6 +253,11 @@ fn words_key(words: &str) -> String {
     let mut key = HEXLOWER.encode(digest::digest(&digest::SHA256, words.as_bytes()).as_ref());
     key.truncate(WORDS_KEY_LEN);
     key
+}
+
+/// The language the form was filled in.
+fn spoken(wish: &Signup, or: Lang) -> Lang {
+    wish.lang.parse().unwrap_or(or)
 }
 
 /// The language of `?lang=`, else the browser's.
