@@ -15,7 +15,7 @@ const AHEAD_US: i64 = 1_500_000;
 const GRANT_OF_DAY: i64 = 200;
 /// A grant takes at most this part of what is left of a day, or one: less is lost with a daemon that dies.
 const GRANT_PART_OF_DAY: i64 = 20;
-/// A token is good for so long after its instant, or for half the time to the next one, microseconds.
+/// A token is good for so long after its instant, or for a quarter of the time to the next one, microseconds.
 const LATE_US: i64 = 100_000;
 /// The slowest that is learnt: one a minute.
 const RATE_MIN: f64 = 1.0 / 60.0;
@@ -96,7 +96,7 @@ pub struct Span {
 impl Span {
     /// Drops the tokens that were not used in time, and says how many.
     pub fn drop_late(&mut self, now_us: i64) -> i64 {
-        let late_us = now_us - self.next_us - LATE_US.max(self.step_us / 2);
+        let late_us = now_us - self.next_us - LATE_US.max(self.step_us / 4);
         if late_us <= 0 || self.step_us == 0 {
             return 0;
         }

@@ -18,10 +18,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A recipient is named: whether it is taken, at so many a second with half a second's worth at once.
+    /// A recipient is named: whether it is taken, at so many a second with half a second's worth at once, two at least.
     pub fn enters(&mut self, limit: Option<f64>, now: Duration) -> bool {
         if let Some(rate) = limit {
-            let most = (rate / 2.0).max(1.5);
+            let most = (rate / 2.0).max(2.0);
             let gained = if self.at.is_zero() { most } else { now.saturating_sub(self.at).as_secs_f64() * rate };
             (self.left, self.at) = ((self.left + gained).min(most), now);
             if self.left < 1.0 {
