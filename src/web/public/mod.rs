@@ -137,7 +137,7 @@ impl Site {
     /// The answer to whoever guessed too often.
     fn slowed(&self, asked: &Asked<'_>) -> Option<Response<Body>> {
         let address = self.state.proxies.client(asked.peer, asked.headers);
-        if self.guesses.may_be_wrong(address, self.state.world.now_ms()) {
+        if self.guesses.may_be_wrong(address) {
             return None;
         }
         let mut answer = Response::new(Body::default());
