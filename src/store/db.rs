@@ -31,6 +31,8 @@ pub(super) const BUSY_TIMEOUT_MS: u64 = 10_000;
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
 pub const CACHE_KIB: u32 = 16_384;
+/// Pages of the write-ahead log after which whoever commits folds it into the file.
+pub(super) const LOG_PAGES: u32 = 2000;
 /// Statements each connection keeps prepared.
 const STATEMENTS_MAX: usize = 200;
 
@@ -169,7 +171,7 @@ impl Db {
             .pragma("temp_store", "memory")
             // What is deleted is overwritten: an erased member must not stand in the room between rows.
             .pragma("secure_delete", "on")
-            .pragma("wal_autocheckpoint", "2000")
+            .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .pragma("journal_size_limit", "67108864");
         let pages_max = options.sqlite_bytes_max.map(|bytes| (bytes / 4096).max(1));
         if let Some(pages) = pages_max {

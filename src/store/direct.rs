@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::StoreError;
-use super::db::{BUSY_TIMEOUT_MS, CACHE_KIB, Writer};
+use super::db::{BUSY_TIMEOUT_MS, CACHE_KIB, LOG_PAGES, Writer};
 
 /// Statements kept prepared.
 const STATEMENTS_MAX: usize = 32;
@@ -25,8 +25,7 @@ pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Conn
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "secure_delete", "on")?;
     conn.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
-    // Folding the log into the file takes its time: the bulk lane's commits do it.
-    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if let Some(pages) = pages_max {
         conn.pragma_update(None, "max_page_count", pages.cast_signed())?;
     }
