@@ -57,10 +57,13 @@ pub fn account(config: &Config, mailbox: &config::InboundMailbox) -> Result<Acco
 }
 
 /// What became of the mails of a session.
+#[derive(Default)]
 struct Looked {
     letters: Vec<Letter>,
     /// Those that stay.
     left: Vec<String>,
+    /// The server gave none of the mails after these.
+    refused: Option<TalkError>,
 }
 
 impl Worker for Mailbox {
@@ -84,15 +87,20 @@ impl Worker for Mailbox {
             mailbox::remember(tx.conn(), &self.name, &before, &now, self.world.now_ms()).await?;
             tx.commit().await?;
         }
-        closed.map(|()| looked.letters.len() == BATCH_MAX)
+        match looked.refused {
+            Some(error) => Err(failed(error)),
+            None => closed.map(|()| looked.letters.len() == BATCH_MAX),
+        }
     }
 }
 
 impl Mailbox {
-    /// Takes in what has come, and removes what is ours.
+    /// Takes in what has come, and removes what is ours. A mail that the server will not give is passed over if it gives
+    /// one behind it, else asked for again next time: the one is the mail's fault, the other the server's mood.
     async fn look(&self, session: &mut Session, letters: Vec<Letter>) -> Result<Looked, MailboxError> {
         let failed = |source| MailboxError::Talk { name: self.name.clone(), source };
-        let mut looked = Looked { letters: Vec::with_capacity(letters.len()), left: Vec::new() };
+        let mut looked = Looked::default();
+        let mut settled = (0, 0);
         for letter in letters {
             let bytes_max = self.account.mail_bytes_max;
             let read = match letter.bytes > bytes_max as u64 {
@@ -111,18 +119,30 @@ impl Mailbox {
                     // What was announced was not asked for; what comes unannounced stands in the way of all that follows.
                     (false, letter.bytes <= bytes_max as u64)
                 }
+                Err(error @ TalkError::Refused { .. }) => {
+                    looked.left.push(letter.uid.clone());
+                    looked.letters.push(letter);
+                    looked.refused = looked.refused.or(Some(error));
+                    continue;
+                }
                 Err(error) => return Err(failed(error)),
             };
+            if let Some(error) = looked.refused.take() {
+                tracing::warn!(mailbox = %self.name, "a mail stays unread: {error}");
+            }
             if ours {
                 session.remove(&letter).await.map_err(failed)?;
             } else {
                 looked.left.push(letter.uid.clone());
             }
             looked.letters.push(letter);
+            settled = (looked.letters.len(), looked.left.len());
             if is_broken {
                 break;
             }
         }
+        looked.letters.truncate(settled.0);
+        looked.left.truncate(settled.1);
         Ok(looked)
     }
 }

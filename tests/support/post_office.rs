@@ -25,8 +25,21 @@ pub enum Mood {
     Endless,
     /// Hangs up in the midst of a mail.
     HangsUp,
-    /// Refuses the password.
+    /// Refuses the password, and repeats it.
     Refuses,
+    /// Refuses to give any mail but the last.
+    Withholds,
+    /// Has no STARTTLS or STLS.
+    Plain,
+    /// Says more than the reply to STARTTLS or STLS before the handshake, as somebody on the way would.
+    Injects,
+}
+
+/// Why a conversation came to its end.
+enum End {
+    Over,
+    /// What follows is TLS.
+    Upgrade,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +58,10 @@ struct Store {
     uidplus: bool,
     /// How often a mail was asked for whole.
     read: Vec<u32>,
+    /// Commands that were said in the clear.
+    clear: Vec<String>,
+    /// How often somebody signed in.
+    signed_in: usize,
 }
 
 /// A running mail system.
@@ -66,15 +83,16 @@ impl PostOffice {
         let say = Arc::new(say);
         let (acceptor, certificate) = self_made_tls(&["localhost"]);
         let mut addresses = Vec::new();
-        for (is_imap, tls) in [(true, None), (false, None), (true, Some(acceptor))] {
+        for (is_imap, is_implicit) in [(true, false), (false, false), (true, true)] {
+            let acceptor = acceptor.clone();
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("a bound socket"));
             let (store, say) = (store.clone(), say.clone());
             tokio::spawn(async move {
                 while let Ok((socket, _)) = listener.accept().await {
-                    let (store, say, tls) = (store.clone(), say.clone(), tls.clone());
+                    let (store, say, acceptor) = (store.clone(), say.clone(), acceptor.clone());
                     tokio::spawn(async move {
-                        serve(socket, tls, is_imap, store).await;
+                        let _ = serve(socket, (acceptor, is_implicit), is_imap, store).await;
                         say.send_modify(|n| *n += 1);
                     });
                 }
@@ -122,6 +140,12 @@ impl PostOffice {
         store.uid_next = next;
     }
 
+    /// What was said in the clear, and how often somebody signed in, since it was asked last.
+    pub fn heard(&self) -> (Vec<String>, usize) {
+        let mut store = self.store.lock().expect("no panic holds it");
+        (std::mem::take(&mut store.clear), std::mem::take(&mut store.signed_in))
+    }
+
     pub fn without_uidplus(&self) {
         self.store.lock().expect("no panic holds it").uidplus = false;
     }
@@ -136,29 +160,59 @@ impl PostOffice {
     }
 }
 
-async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, is_imap: bool, store: Arc<Mutex<Store>>) {
+async fn serve(
+    socket: TcpStream,
+    (acceptor, is_implicit): (TlsAcceptor, bool),
+    is_imap: bool,
+    store: Arc<Mutex<Store>>,
+) -> Option<End> {
     let mood = {
         let mut store = store.lock().expect("no panic holds it");
         if store.moods.is_empty() { Mood::Good } else { store.moods.remove(0) }
     };
-    let done = match tls {
-        None => talk(socket, is_imap, mood, &store).await,
-        Some(acceptor) => match acceptor.accept(socket).await {
-            Ok(stream) => talk(stream, is_imap, mood, &store).await,
-            Err(_) => None,
-        },
-    };
-    let _ = done;
+    let mut session = Session { mood, is_encrypted: false, store: &store };
+    if is_implicit {
+        session.is_encrypted = true;
+        return session.talk(&mut BufReader::new(acceptor.accept(socket).await.ok()?), is_imap, true).await;
+    }
+    let mut stream = BufReader::new(socket);
+    let End::Upgrade = session.talk(&mut stream, is_imap, true).await? else { return Some(End::Over) };
+    session.is_encrypted = true;
+    session.talk(&mut BufReader::new(acceptor.accept(stream.into_inner()).await.ok()?), is_imap, false).await
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    is_imap: bool,
+struct Session<'s> {
     mood: Mood,
-    store: &Mutex<Store>,
-) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    if is_imap { imap(&mut stream, mood, store).await } else { pop3(&mut stream, mood, store).await }
+    is_encrypted: bool,
+    store: &'s Mutex<Store>,
+}
+
+impl Session<'_> {
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut BufReader<S>,
+        is_imap: bool,
+        greets: bool,
+    ) -> Option<End> {
+        if greets {
+            put(stream, if is_imap { "* OK [CAPABILITY IMAP4rev1] ready\r\n" } else { "+OK ready\r\n" }).await?;
+        }
+        if is_imap { imap(stream, self).await } else { pop3(stream, self).await }
+    }
+
+    fn hears(&self, line: &str) {
+        if !self.is_encrypted {
+            self.store.lock().expect("no panic holds it").clear.push(line.to_owned());
+        }
+    }
+
+    fn signs_in(&self) {
+        self.store.lock().expect("no panic holds it").signed_in += 1;
+    }
+
+    fn may_upgrade(&self) -> bool {
+        self.mood != Mood::Plain && !self.is_encrypted
+    }
 }
 
 async fn put<S: AsyncWrite + Unpin>(stream: &mut S, text: impl AsRef<[u8]>) -> Option<()> {
@@ -166,25 +220,27 @@ async fn put<S: AsyncWrite + Unpin>(stream: &mut S, text: impl AsRef<[u8]>) -> O
     stream.flush().await.ok()
 }
 
-async fn imap<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut BufReader<S>,
-    mood: Mood,
-    store: &Mutex<Store>,
-) -> Option<()> {
-    put(stream, "* OK [CAPABILITY IMAP4rev1] ready\r\n").await?;
+async fn imap<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>, session: &Session<'_>) -> Option<End> {
+    let Session { mood, store, .. } = *session;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
+        session.hears(line.trim_end());
         let (tag, command) = line.trim_end().split_once(' ')?;
         let upper = command.to_ascii_uppercase();
         if upper.starts_with("LOGIN") {
             let wanted = format!("LOGIN \"{USER}\" \"{}\"", PASSWORD.replace('\\', "\\\\").replace('"', "\\\""));
             if command != wanted || mood == Mood::Refuses {
-                put(stream, format!("{tag} NO [AUTHENTICATIONFAILED] who are you?\r\n")).await?;
+                put(stream, format!("{tag} NO [AUTHENTICATIONFAILED] who are you? {command}\r\n")).await?;
                 continue;
             }
+            session.signs_in();
+        } else if upper == "STARTTLS" && session.may_upgrade() {
+            let more = if mood == Mood::Injects { "* OK from somebody else\r\ni2 OK in\r\n" } else { "" };
+            put(stream, format!("{tag} OK begin\r\n{more}")).await?;
+            return Some(End::Upgrade);
         } else if upper == "CAPABILITY" {
             let uidplus = if store.lock().expect("no panic holds it").uidplus { " UIDPLUS" } else { "" };
             put(stream, format!("* CAPABILITY IMAP4rev1{uidplus}\r\n")).await?;
@@ -209,6 +265,10 @@ async fn imap<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 _ => {}
             }
+            if mood == Mood::Withholds && rest.contains("BODY") && !is_last(rest, store) {
+                put(stream, format!("{tag} NO it is broken\r\n")).await?;
+                continue;
+            }
             let said = fetched(rest, store);
             if mood == Mood::HangsUp && rest.contains("BODY") {
                 put(stream, &said[..said.len() / 2]).await?;
@@ -222,13 +282,19 @@ async fn imap<S: AsyncRead + AsyncWrite + Unpin>(
             store.lock().expect("no panic holds it").mails.retain(|kept| !(kept.uid == uid && kept.is_deleted));
         } else if upper == "LOGOUT" {
             put(stream, format!("* BYE see you\r\n{tag} OK gone\r\n")).await?;
-            return Some(());
+            return Some(End::Over);
         } else {
             put(stream, format!("{tag} BAD what?\r\n")).await?;
             continue;
         }
         put(stream, format!("{tag} OK done\r\n")).await?;
     }
+}
+
+/// Whether `7 BODY.PEEK[]` is about the last mail.
+fn is_last(rest: &str, store: &Mutex<Store>) -> bool {
+    let last = store.lock().expect("no panic holds it").mails.last().map(|kept| kept.uid.to_string());
+    rest.split(' ').next() == last.as_deref()
 }
 
 /// `7:* (UID RFC822.SIZE)` or `7 BODY.PEEK[]`, answered.
@@ -267,12 +333,8 @@ fn mark(rest: &str, store: &Mutex<Store>) {
     store.mails.iter_mut().filter(|kept| Some(kept.uid) == uid).for_each(|kept| kept.is_deleted = true);
 }
 
-async fn pop3<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut BufReader<S>,
-    mood: Mood,
-    store: &Mutex<Store>,
-) -> Option<()> {
-    put(stream, "+OK ready\r\n").await?;
+async fn pop3<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>, session: &Session<'_>) -> Option<End> {
+    let Session { mood, store, .. } = *session;
     let mails = store.lock().expect("no panic holds it").mails.clone();
     let validity = store.lock().expect("no panic holds it").validity;
     let mut gone: Vec<u32> = Vec::new();
@@ -282,11 +344,24 @@ async fn pop3<S: AsyncRead + AsyncWrite + Unpin>(
             return None;
         }
         let line = line.trim_end();
+        session.hears(line);
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         let named = || rest.parse::<usize>().ok().and_then(|n| mails.get(n.checked_sub(1)?));
         match command {
             "USER" if rest == USER => put(stream, "+OK\r\n").await?,
-            "PASS" if rest == PASSWORD && mood != Mood::Refuses => put(stream, "+OK in\r\n").await?,
+            "STLS" if session.may_upgrade() => {
+                let more = if mood == Mood::Injects { "+OK from somebody else\r\n+OK in\r\n" } else { "" };
+                put(stream, format!("+OK begin\r\n{more}")).await?;
+                return Some(End::Upgrade);
+            }
+            "PASS" if rest == PASSWORD && mood != Mood::Refuses => {
+                session.signs_in();
+                put(stream, "+OK in\r\n").await?;
+            }
+            "PASS" => put(stream, format!("-ERR [AUTH] what is {rest}?\r\n")).await?,
+            "RETR" if mood == Mood::Withholds && rest.parse() != Ok(mails.len()) => {
+                put(stream, "-ERR it is broken\r\n").await?;
+            }
             "UIDL" | "LIST" if mood == Mood::Garbage => {
                 put(stream, b"+OK\r\n\xff\xfe\r\nx y z\r\n-1 -1\r\n.\r\n").await?;
             }
@@ -321,7 +396,7 @@ async fn pop3<S: AsyncRead + AsyncWrite + Unpin>(
             "QUIT" => {
                 store.lock().expect("no panic holds it").mails.retain(|kept| !gone.contains(&kept.uid));
                 put(stream, "+OK bye\r\n").await?;
-                return Some(());
+                return Some(End::Over);
             }
             _ => put(stream, "-ERR what?\r\n").await?,
         }

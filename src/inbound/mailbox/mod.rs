@@ -80,10 +80,12 @@ impl Session {
     /// # Errors
     /// [`TalkError`], never with the password in it.
     pub async fn open(account: &Account, tls: &TlsConfigs) -> Result<Session, TalkError> {
-        match account.protocol {
-            Protocol::Imap => Ok(Session::Imap(Box::new(Imap::open(account, tls).await?))),
-            Protocol::Pop3 => Ok(Session::Pop3(Box::new(Pop3::open(account, tls).await?))),
-        }
+        let opened = match account.protocol {
+            Protocol::Imap => Imap::open(account, tls).await.map(|imap| Session::Imap(Box::new(imap))),
+            Protocol::Pop3 => Pop3::open(account, tls).await.map(|pop3| Session::Pop3(Box::new(pop3))),
+        };
+        // Some servers repeat what they do not understand, and we log what they say.
+        opened.map_err(|error| error.without(&imap::quoted(&account.password)).without(&account.password))
     }
 
     /// Mails that were not looked at before, at most `most`, the oldest first; and which of `seen` are still worth
@@ -124,7 +126,7 @@ impl Session {
         }
     }
 
-    /// What is to be remembered of mails that were looked at and stay, `left`, besides `seen`.
+    /// What is to be remembered of mails that were looked at, of which those stay that are `left`, besides `seen`.
     pub fn remember(&self, letters: &[Letter], left: &[String], mut seen: HashSet<String>) -> HashSet<String> {
         match self {
             // UIDs only rise: the last one says it all.

@@ -62,7 +62,7 @@ impl Pop3 {
                 return Ok(rows);
             }
             let row = line.split_once(' ').and_then(|(number, word)| {
-                let word = word.split(' ').next().filter(|word| !word.is_empty() && word.len() <= 70)?;
+                let word = word.split(' ').next().filter(|word| is_name(word))?;
                 Some((number.parse().ok()?, word.to_owned()))
             });
             rows.push(row.ok_or_else(|| TalkError::Nonsense(clean(&line, SAID_BYTES_MAX)))?);
@@ -92,7 +92,13 @@ impl Pop3 {
         self.ask(&format!("RETR {number}"), "give a mail").await?;
         let mut mail = Vec::new();
         loop {
-            let line = self.talk.line().await?;
+            // Anybody may write a mail of one long line: it must not stand in the way of all others.
+            let line = match self.talk.line(self.mail_bytes_max).await {
+                Err(TalkError::LineTooLong { bytes_max }) => {
+                    return Err(TalkError::TooLong { bytes: bytes_max as u64 + 1, bytes_max });
+                }
+                line => line?,
+            };
             if line == b"." {
                 return Ok(Some(mail));
             }
@@ -116,4 +122,9 @@ impl Pop3 {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a word can be what a server calls a mail (RFC 1939 §7).
+fn is_name(word: &str) -> bool {
+    (1..=70).contains(&word.len()) && word.bytes().all(|c| c.is_ascii_graphic())
 }

@@ -1,4 +1,5 @@
-//! A conversation in lines with a server that is not believed: each line, each literal and each wait has a bound.
+//! A conversation in lines with a server that is not believed: each line, each literal, each wait and the whole of it
+//! have a bound.
 
 use std::io;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -14,6 +16,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// For a connection, a line, or the next piece of a literal.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For all of it: who says a word a minute would be listened to for ever.
+const SESSION_MAX: Duration = Duration::from_secs(3_600);
 const READ_BYTES: usize = 16 * 1024;
 
 /// Why a mailbox could not be read.
@@ -27,8 +31,10 @@ pub enum TalkError {
     Lost(io::Error),
     #[error("it was silent for {} seconds", PATIENCE.as_secs())]
     Silent,
-    #[error("it said a line of more than {LINE_BYTES_MAX} bytes")]
-    LineTooLong,
+    #[error("it had not done within {} minutes", SESSION_MAX.as_secs() / 60)]
+    Endless,
+    #[error("it said a line of more than {bytes_max} bytes")]
+    LineTooLong { bytes_max: usize },
     #[error("it sent a mail of {bytes} bytes, more than {bytes_max}")]
     TooLong { bytes: u64, bytes_max: usize },
     #[error("it does not offer {0}")]
@@ -37,6 +43,20 @@ pub enum TalkError {
     Refused { doing: &'static str, said: String },
     #[error("it said what makes no sense: {0:?}")]
     Nonsense(String),
+    #[error("a name or password of ours holds a control character")]
+    Unspeakable,
+}
+
+impl TalkError {
+    /// Without a secret of ours that the server repeated.
+    pub fn without(mut self, secret: &str) -> TalkError {
+        if let TalkError::Refused { said, .. } | TalkError::Nonsense(said) = &mut self
+            && !secret.is_empty()
+        {
+            *said = said.replace(secret, "***");
+        }
+        self
+    }
 }
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -48,15 +68,16 @@ pub struct Talk {
     /// What was read and not yet consumed is `input[at..]`.
     input: Vec<u8>,
     at: usize,
+    until: Instant,
 }
 
 impl Talk {
     pub async fn connect(host: &str, port: u16) -> Result<TcpStream, TalkError> {
-        within(async { TcpStream::connect((host, port)).await.map_err(TalkError::Connect) }).await
+        within(PATIENCE, async { TcpStream::connect((host, port)).await.map_err(TalkError::Connect) }).await
     }
 
     pub fn plain(socket: TcpStream) -> Talk {
-        Talk { stream: Box::new(socket), input: Vec::new(), at: 0 }
+        Talk { stream: Box::new(socket), input: Vec::new(), at: 0, until: Instant::now() + SESSION_MAX }
     }
 
     pub async fn tls(socket: TcpStream, host: &str, config: Arc<ClientConfig>) -> Result<Talk, TalkError> {
@@ -71,33 +92,36 @@ impl Talk {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| TalkError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let shake = TlsConnector::from(config).connect(name, self.stream);
-        let stream = within(async { shake.await.map_err(TalkError::Tls) }).await?;
-        Ok(Talk { stream: Box::new(stream), input: Vec::new(), at: 0 })
+        let stream = within(PATIENCE, async { shake.await.map_err(TalkError::Tls) }).await?;
+        Ok(Talk { stream: Box::new(stream), input: Vec::new(), at: 0, until: self.until })
     }
 
-    /// Writes a line; the line's end is added.
+    /// Writes a line; the line's end is added. What stands in it cannot begin another.
     pub async fn say(&mut self, line: &str) -> Result<(), TalkError> {
+        if line.chars().any(char::is_control) {
+            return Err(TalkError::Unspeakable);
+        }
         let bytes = format!("{line}\r\n");
-        within(async {
+        within(PATIENCE, async {
             self.stream.write_all(bytes.as_bytes()).await.map_err(TalkError::Lost)?;
             self.stream.flush().await.map_err(TalkError::Lost)
         })
         .await
     }
 
-    /// The next line without its end.
-    pub async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
+    /// The next line without its end, of at most so many bytes.
+    pub async fn line(&mut self, bytes_max: usize) -> Result<Vec<u8>, TalkError> {
         let mut looked = 0;
         loop {
             let waiting = &self.input[self.at..];
             if let Some(end) = memchr::memchr(b'\n', &waiting[looked..]).map(|end| looked + end) {
                 let line = waiting[..end].strip_suffix(b"\r").unwrap_or(&waiting[..end]).to_vec();
                 self.at += end + 1;
-                return if line.len() > LINE_BYTES_MAX { Err(TalkError::LineTooLong) } else { Ok(line) };
+                return if line.len() > bytes_max { Err(TalkError::LineTooLong { bytes_max }) } else { Ok(line) };
             }
             looked = waiting.len();
-            if looked > LINE_BYTES_MAX {
-                return Err(TalkError::LineTooLong);
+            if looked > bytes_max {
+                return Err(TalkError::LineTooLong { bytes_max });
             }
             self.more().await?;
         }
@@ -105,7 +129,7 @@ impl Talk {
 
     /// The next line as text.
     pub async fn text(&mut self) -> Result<String, TalkError> {
-        Ok(String::from_utf8_lossy(&self.line().await?).into_owned())
+        Ok(String::from_utf8_lossy(&self.line(LINE_BYTES_MAX).await?).into_owned())
     }
 
     /// Exactly `len` bytes.
@@ -126,11 +150,16 @@ impl Talk {
         self.input.drain(..self.at);
         self.at = 0;
         self.input.reserve(READ_BYTES);
-        let read = within(async { self.stream.read_buf(&mut self.input).await.map_err(TalkError::Lost) }).await?;
+        let patience = PATIENCE.min(self.until.duration_since(Instant::now()));
+        if patience.is_zero() {
+            return Err(TalkError::Endless);
+        }
+        let read = self.stream.read_buf(&mut self.input);
+        let read = within(patience, async { read.await.map_err(TalkError::Lost) }).await?;
         if read == 0 { Err(TalkError::Lost(io::ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, TalkError>>) -> Result<T, TalkError> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(TalkError::Silent))
+async fn within<T>(wait: Duration, work: impl Future<Output = Result<T, TalkError>>) -> Result<T, TalkError> {
+    timeout(wait, work).await.unwrap_or(Err(TalkError::Silent))
 }
