@@ -182,12 +182,13 @@ both_dbs! {
 both_dbs! {
     async fn what_nobody_confirms_is_forgotten(test) {
         let shop = Shop::open(&test, "5s").await;
-        shop.home.write("members.csv", "email,topics\nknown@mail.example,offers\n");
+        shop.home.write("members.csv", "email,topics\nknown@mail.example,offers\ngone@mail.example,offers\n");
         shop.home.done(&["import", "members", "members.csv"]);
-        for email in ["anna@mail.example", "anna@mail.example", "known@mail.example"] {
+        shop.home.done(&["member", "erase", "gone@mail.example"]);
+        for email in ["anna@mail.example", "anna@mail.example", "known@mail.example", "gone@mail.example"] {
             shop.sign_up(email, "&topic=news").await;
         }
-        shop.sink.wait_for(3).await;
+        shop.sink.wait_for(4).await;
         let link = shop.link("anna@mail.example");
         let end = tokio::time::Instant::now() + Duration::from_secs(30);
         while count(&test.db, "signup").await > 0 {
@@ -196,7 +197,8 @@ both_dbs! {
         }
         assert_eq!(count(&test.db, "member where status = 'live'").await, 1, "only who was there before");
         assert_eq!(count(&test.db, "member where email = 'anna@mail.example'").await, 0);
-        assert_eq!(count(&test.db, "suppression").await, 0, "she may sign up again");
+        assert_eq!(count(&test.db, "suppression where reason <> 'erased'").await, 0, "she may sign up again");
+        assert_eq!(count(&test.db, "suppression").await, 1, "whoever was erased stays so");
         assert_eq!(shop.ask("POST", &link, "", "act=confirm").await.status, 404);
         assert_eq!(count(&test.db, "consent where topic = 'news'").await, 0);
         assert_eq!(shop.daemon.stop(), 0);
@@ -235,6 +237,67 @@ both_dbs! {
         assert!(old.status == 422 && old.text().contains("has changed"), "{}", old.text());
         assert_eq!(shop.ask("POST", "/j", "", &format!("email={}", "x".repeat(20_000))).await.status, 413);
         assert_eq!(count(&test.db, "signup").await, 0);
+        assert_eq!(shop.daemon.stop(), 0);
+    }
+}
+
+both_dbs! {
+    async fn whoever_said_no_comes_back_by_the_button_alone(test) {
+        let shop = Shop::open(&test, "3d").await;
+        shop.home.write("members.csv", "email,topics\nerased@mail.example,offers;news\nleft@mail.example,offers;news\n\
+            full@mail.example,offers\ndead@mail.example,offers\n");
+        shop.home.done(&["import", "members", "members.csv"]);
+        shop.home.done(&["member", "erase", "erased@mail.example"]);
+        shop.home.done(&["suppression", "add", "left@mail.example", "--reason", "unsubscribe"]);
+        shop.home.done(&["suppression", "add", "full@mail.example", "--reason", "soft_bounce"]);
+        let people = ["erased@mail.example", "left@mail.example", "full@mail.example", "dead@mail.example"];
+        for email in people {
+            shop.sign_up(email, "&topic=news").await;
+        }
+        shop.sink.wait_for(4).await;
+        // A report about the mail's fate came before its reader.
+        shop.home.done(&["suppression", "add", "dead@mail.example", "--reason", "hard_bounce"]);
+        for email in people {
+            let page = shop.ask("GET", &shop.link(email), "", "").await;
+            assert_eq!(page.status, 200);
+        }
+        assert_eq!(count(&test.db, "suppression").await, 4, "a wish and a look lift nothing");
+        for email in people {
+            let done = shop.ask("POST", &shop.link(email), "", "act=confirm").await;
+            assert!(done.text().contains("You are subscribed"), "{email}: {}", done.text());
+        }
+        assert_eq!(count(&test.db, "suppression").await, 0);
+        let consents = |email: &str| -> Vec<String> {
+            let held = shop.held(email);
+            let rows = held["consents"].as_array().cloned().unwrap_or_default();
+            rows.iter().map(|row| format!("{} {}", row["topic"].as_str().unwrap_or(""), row["state"].as_str().unwrap_or(""))).collect()
+        };
+        assert_eq!(consents("erased@mail.example"), ["news granted"], "what was erased stays so");
+        let proof = shop.held("erased@mail.example")["consents"][0]["proof"].as_str().unwrap_or_default().to_owned();
+        assert!(proof.contains("ends erased of all by erase"), "{proof}");
+        // Who wanted nothing any more now wants this, and no other.
+        let mut left = consents("left@mail.example");
+        left.sort();
+        assert_eq!(left, ["news granted", "news granted", "news revoked", "offers granted", "offers revoked"]);
+        assert!(consents("dead@mail.example").contains(&"offers granted".to_owned()));
+        assert_eq!(shop.daemon.stop(), 0);
+    }
+}
+
+both_dbs! {
+    async fn a_complaint_and_what_others_decided_stand(test) {
+        let shop = Shop::open(&test, "3d").await;
+        for reason in ["complaint", "legal", "role", "manual", "hard_bounce"] {
+            let email = format!("{reason}@mail.example");
+            shop.home.done(&["suppression", "add", &email, "--reason", reason]);
+            assert_eq!(shop.sign_up(&email, "&topic=news").await.status, 200);
+        }
+        shop.sign_up("anna@mail.example", "&topic=news").await;
+        shop.sink.wait_for(1).await;
+        assert_eq!(shop.sink.accepted()[0].to[0], "anna@mail.example", "the others are not even asked");
+        shop.home.done(&["suppression", "add", "anna@mail.example", "--reason", "complaint"]);
+        shop.ask("POST", &shop.link("anna@mail.example"), "", "act=confirm").await;
+        assert_eq!(count(&test.db, "suppression where reason = 'complaint'").await, 2);
         assert_eq!(shop.daemon.stop(), 0);
     }
 }

@@ -169,7 +169,7 @@ impl Library for Shelf {
             run_id: run.id,
             generation: run.generation,
             started_at_ms: run.started_at_ms.unwrap_or(run.scheduled_for_ms),
-            scope: if doc.class == MailClass::Marketing { doc.topic.clone() } else { String::new() },
+            scope: doc.scope().to_owned(),
             stationery: self.stationery(id, &doc.campaign, &doc.topic, doc.class, &doc.sender)?,
             versions,
             retry: self.retry(doc),

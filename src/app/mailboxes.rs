@@ -1,6 +1,7 @@
 //! Mailboxes of other mail systems: what comes back is taken out of them, everything else stays where it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::{self, Config};
 use super::routes::{self, RouteError};
@@ -13,6 +14,8 @@ use crate::store::{Lane, StoreError, mailbox};
 
 /// Mails looked at in one session.
 const BATCH_MAX: usize = 50;
+/// How long one may last: who says a word a minute would be listened to for ever.
+const SESSION_MAX: Duration = Duration::from_secs(3_600);
 
 /// What kept a mailbox from being read.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,14 @@ impl Worker for Mailbox {
     /// # Crash
     /// A mail that was taken in and not removed is taken in again, which changes nothing.
     async fn tick(&mut self) -> Result<bool, MailboxError> {
+        let late = TalkError::Endless(SESSION_MAX);
+        let ended = tokio::time::timeout(SESSION_MAX, self.session()).await;
+        ended.unwrap_or(Err(MailboxError::Talk { name: self.name.clone(), source: late }))
+    }
+}
+
+impl Mailbox {
+    async fn session(&self) -> Result<bool, MailboxError> {
         let failed = |source| MailboxError::Talk { name: self.name.clone(), source };
         let mut reader = self.desk.db.reader().await?;
         let before = mailbox::seen(reader.conn(), &self.name).await?;
@@ -92,9 +103,7 @@ impl Worker for Mailbox {
             None => closed.map(|()| looked.letters.len() == BATCH_MAX),
         }
     }
-}
 
-impl Mailbox {
     /// Takes in what has come, and removes what is ours. A mail that the server will not give is passed over if it gives
     /// one behind it, else asked for again next time: the one is the mail's fault, the other the server's mood.
     async fn look(&self, session: &mut Session, letters: Vec<Letter>) -> Result<Looked, MailboxError> {

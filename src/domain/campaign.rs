@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::suppression::SCOPE_ASKING;
 use crate::base::draw::{LOT_MODULUS, Permutation, lot_at};
 use crate::text_enum;
 
 /// Most variants a campaign may have.
 pub const VARIANTS_MAX: usize = 8;
+/// The campaign whose standing runs answer the sign-up form.
+pub const SIGN_UP: &str = "sign-up";
 /// Longest campaign name, bytes.
 pub const NAME_BYTES_MAX: usize = 100;
 /// How long after its month began a standing run takes messages and sends them, milliseconds: the month, and a day.
@@ -159,6 +162,16 @@ impl RunDoc {
     /// Whether it is a standing run's: nobody is selected, messages come one by one.
     pub fn is_standing(&self) -> bool {
         self.segment.is_empty()
+    }
+
+    /// The suppression scope that stops its mails besides `all`: the topic. Transactional mail has none, and an answer to
+    /// a sign-up form is stopped by less.
+    pub fn scope(&self) -> &str {
+        match self.class {
+            MailClass::Marketing => &self.topic,
+            MailClass::Transactional if self.is_standing() && self.campaign == SIGN_UP => SCOPE_ASKING,
+            MailClass::Transactional => "",
+        }
     }
 
     /// The draws of this run under its seed.

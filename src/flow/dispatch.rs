@@ -14,6 +14,7 @@ use crate::domain::message::RunState;
 use crate::domain::provider::NULL_MX;
 use crate::domain::recommend::History;
 use crate::domain::routing::Shares;
+use crate::domain::suppression::{SCOPE_ASKING, SuppressionReason};
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Trouble, Turn, Turns};
 use crate::store::run::{self, Run};
@@ -375,6 +376,7 @@ impl<L: Library> Dispatch<L> {
         for (id, products) in suggested.into_iter().filter(|(_, products)| !products.is_empty()) {
             histories.entry(id).or_default().suggested = products;
         }
+        let stops = |why: &SuppressionReason| !(context.scope == SCOPE_ASKING && why.may_be_asked());
         let (mut jobs, mut skipped, mut again) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
         for row in claimed {
             let id = row.member_id.unwrap_or_default();
@@ -387,7 +389,7 @@ impl<L: Library> Dispatch<L> {
             let why = match &member {
                 None => Some("erased"),
                 Some(_) if &*gate.provider == NULL_MX => Some("null_mx"),
-                Some(member) if suppressed.contains_key(&member.addr_key) => Some("suppressed"),
+                Some(member) if suppressed.get(&member.addr_key).is_some_and(stops) => Some("suppressed"),
                 Some(member) if marketing && member.wishes.is_paused(now_ms) => Some("paused"),
                 Some(_) if consenting.as_ref().is_some_and(|ids| !ids.contains(&id)) => Some("no_consent"),
                 Some(_) => None,

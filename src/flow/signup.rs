@@ -1,7 +1,12 @@
 //! Sign-up with double opt-in: a form asks, a mail asks back, and only its reader's `POST` grants consent.
 //!
 //! Anybody can type anybody's address. So a wish changes nothing of a member who is there already, its answer is the same
-//! for every address, an address gets few such mails, and what nobody confirms goes again.
+//! for every address, an address gets few such mails, and what nobody confirms goes again. Even of the suppression list
+//! a wish takes nobody: somebody else may have typed it. That, too, is left to the mail's reader.
+
+mod confirm;
+
+pub use confirm::{Standing, confirm, standing};
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,19 +18,14 @@ use jiff::tz::TimeZone;
 use crate::base::World;
 use crate::base::draw::LOT_MODULUS;
 use crate::domain::address::{AddrSecret, Email};
-use crate::domain::campaign::{MailClass, RunDoc, Variant};
-use crate::domain::consent::ConsentEvent;
+use crate::domain::campaign::{MailClass, RunDoc, SIGN_UP, Variant};
 use crate::domain::member::Member;
 use crate::domain::provider::ProviderTable;
-use crate::domain::suppression::SuppressionReason;
 use crate::queue::standing::{self, One};
-use crate::store::consent::{self, Change};
 use crate::store::member::{self, NewMember};
-use crate::store::signup::{self, Signup, Wish};
-use crate::store::{Conn, Db, Lane, StoreError, erase, provider, suppression, template};
+use crate::store::signup::{self, Wish};
+use crate::store::{Conn, Db, Lane, StoreError, consent, erase, provider, suppression, template};
 
-/// The campaign whose standing runs carry these mails.
-pub const CAMPAIGN: &str = "sign-up";
 /// The form's name in the log of consents.
 pub const FORM: &str = "signup";
 /// Wishes that one network may send in an hour: an office or a school stands behind one address.
@@ -74,15 +74,6 @@ pub enum Heard {
     Closed,
 }
 
-/// Where a wish stands that a mail asks about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    Open(Signup),
-    Confirmed(Signup),
-    Lapsed,
-    Unknown,
-}
-
 /// Takes a wish: writes it down with the words shown, and queues the mail that asks whether it was meant.
 ///
 /// # Errors
@@ -107,12 +98,12 @@ pub async fn ask(db: &Db, world: &World, terms: &Terms, typed: &Typed<'_>) -> Re
     Ok(heard)
 }
 
-/// Whether the address may get one more such mail.
+/// Whether the address may get one more such mail: not too often, and not one that must not be asked at all.
 async fn may_mail(mut conn: Conn<'_>, terms: &Terms, addr_key: i64, now_ms: i64) -> Result<bool, StoreError> {
     let key = terms.secret.hash(&format!("address {addr_key}"));
     let asked = signup::count(conn.again(), key, window(now_ms, 24 * HOUR_MS)).await?;
     let suppressed = suppression::suppressed(conn, &[addr_key], None, now_ms).await?;
-    Ok(asked <= ADDRESS_PER_DAY && suppressed.is_empty())
+    Ok(asked <= ADDRESS_PER_DAY && suppressed.values().all(|why| why.may_be_asked()))
 }
 
 async fn write(
@@ -131,7 +122,7 @@ async fn write(
         share: 1.0,
     };
     let doc = RunDoc {
-        campaign: CAMPAIGN.to_owned(),
+        campaign: SIGN_UP.to_owned(),
         class: MailClass::Transactional,
         topic: String::new(),
         sender: terms.sender.clone(),
@@ -194,48 +185,6 @@ async fn add_member(
     let new = [NewMember { profile, provider_id, lot }];
     let ids = member::insert(conn, &new, world.now_ms()).await?;
     ids.get(&addr_key).copied().ok_or_else(|| StoreError::Inconsistent { what: "a new member has no id".to_owned() })
-}
-
-/// Where the wish stands that a mail asks about.
-pub async fn standing(conn: Conn<'_>, run: u32, message: i64, now_ms: i64) -> Result<Standing, StoreError> {
-    Ok(match signup::by_message(conn, i64::from(run), message).await? {
-        None => Standing::Unknown,
-        Some(wish) if wish.confirmed_at_ms.is_some() => Standing::Confirmed(wish),
-        Some(wish) if wish.expires_at_ms <= now_ms => Standing::Lapsed,
-        Some(wish) => Standing::Open(wish),
-    })
-}
-
-/// The reader of the mail says that the wish was meant: consent is granted, with a log entry that names the words of the
-/// form, who asked and who confirmed. An earlier unsubscribe from a topic ends with it; nothing else on the suppression
-/// list does.
-///
-/// # Crash
-/// The consent with its proof, or nothing.
-pub async fn confirm(db: &Db, run: u32, message: i64, proof: &str, now_ms: i64) -> Result<Standing, StoreError> {
-    let mut tx = db.begin(Lane::Event).await?;
-    let wish = match standing(tx.conn(), run, message, now_ms).await? {
-        Standing::Open(wish) => wish,
-        other => return Ok(other),
-    };
-    let Some(member) = member::profiles(tx.conn(), &[wish.member_id]).await?.remove(&wish.member_id) else {
-        return Ok(Standing::Unknown);
-    };
-    if !signup::confirm(tx.conn(), wish.id, now_ms).await? {
-        return Ok(Standing::Confirmed(wish));
-    }
-    let grant = |topic| Change { member_id: member.id, topic, event: ConsentEvent::Granted };
-    let changes: Vec<Change<'_>> = wish.topics().map(grant).collect();
-    let proof = format!("asked by {}; confirmed by message {message} of run {run}, {proof}", wish.proof);
-    consent::record(tx.conn(), &changes, "signup_form", &proof, now_ms).await?;
-    consent::read_words(tx.conn(), member.id, now_ms, wish.text_id).await?;
-    for entry in suppression::of_address(tx.conn(), member.addr_key).await? {
-        if entry.reason == SuppressionReason::Unsubscribe && wish.topics().any(|topic| topic == entry.scope) {
-            suppression::lift(tx.conn(), member.addr_key, &entry.scope).await?;
-        }
-    }
-    tx.commit().await?;
-    Ok(Standing::Confirmed(wish))
 }
 
 /// Drops wishes that nobody confirmed in time, each with the member it made if nothing else is known of him or her. Says

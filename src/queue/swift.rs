@@ -6,7 +6,7 @@
 
 use super::count::{Deltas, count_upsert};
 use super::turn::{Arm, Outcome, Turn};
-use super::turn_text::{shown_text, turned_text};
+use super::turn_text::{shown_text, suppressed, turned_text};
 use crate::domain::message::MessageState;
 use crate::store::StoreError;
 use crate::store::direct::{self, Direct};
@@ -15,14 +15,15 @@ use crate::store::direct::{self, Direct};
 const SETTLE: &str = "update message set state = 'sent', owner = null, sent_at_ms = ?4, remote_id = ?5
      where id = ?2 and run_id = ?1 and attempt = ?3 and state = 'armed' and sent_at_ms is null";
 /// As `arm_text`, for one row.
-const ARM: &str =
+const ARM: &str = concat!(
     "update message set state = 'armed', armed_at_ms = coalesce(armed_at_ms, ?10), template_version_id = ?9
      where id = ?3 and run_id = ?2 and attempt = ?4 and state = 'leased' and owner = ?1
        and exists (select 1 from run r where r.id = ?2 and r.state = 'sending' and r.generation = ?5)
        and (member_id is null
             or exists (select 1 from member p where p.id = message.member_id and p.mail_epoch = ?6))
-       and not exists (select 1 from suppression x where x.addr_key = ?7 and x.scope in ('all', ?8)
-                       and (x.expires_at_ms is null or x.expires_at_ms > ?10))";
+       and not ",
+    suppressed!("?7", "?8", "?10")
+);
 const SHOWN: &str = shown_text!("values (?1, ?2, ?3)");
 const COUNT: &str = count_upsert!("values (?1, ?2, ?3, ?4, ?5, ?6)");
 const TURN: &str = turned_text!("?1");

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::count::Deltas;
 use super::swift;
 use super::turn_text::{
-    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, turned_text, wished_rows_text,
+    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, suppressed, turned_text,
+    wished_rows_text,
 };
 use crate::base::text;
 use crate::domain::bounce::{ReplyClass, Threshold};
@@ -81,7 +82,7 @@ pub struct Arm {
     /// The member's mail epoch when it was read; 0 where the message has no member.
     pub mail_epoch: i64,
     pub addr_key: i64,
-    /// The suppression scope besides `all`: the topic. Empty where only `all` counts.
+    /// The suppression scope besides `all`: the topic. Empty where only `all` counts, `?` where not all of it does.
     pub scope: String,
     pub template_version_id: i64,
     pub at_ms: i64,

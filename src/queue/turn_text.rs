@@ -1,14 +1,33 @@
 //! The texts of a turn, with all its rows as one JSON argument. What may forbid an arm stands here and, for a single row,
 //! in [`swift`](super::swift): the queue's contract and simulation run both.
 
+/// An entry of the suppression list that forbids a mail. What the reader may be asked about does not forbid asking
+/// ([`SuppressionReason::may_be_asked`](crate::domain::suppression::SuppressionReason::may_be_asked)).
+macro_rules! suppressed {
+    ($addr_key:literal, $scope:literal, $at_ms:literal) => {
+        concat!(
+            "exists (select 1 from suppression x where x.addr_key = ",
+            $addr_key,
+            " and x.scope in ('all', ",
+            $scope,
+            ") and (x.expires_at_ms is null or x.expires_at_ms > ",
+            $at_ms,
+            ") and (",
+            $scope,
+            " <> '?' or x.reason not in ('unsubscribe', 'erased', 'soft_bounce')))"
+        )
+    };
+}
+
 /// What may forbid an arm besides the row itself: its run, its member, its address.
 macro_rules! arm_conditions {
     () => {
-        " join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
-          left join member p on p.id = m.member_id
-          where (m.member_id is null or p.mail_epoch = a.mail_epoch)
-            and not exists (select 1 from suppression x where x.addr_key = a.addr_key and x.scope in ('all', a.scope)
-                            and (x.expires_at_ms is null or x.expires_at_ms > a.at_ms))"
+        concat!(
+            " join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
+              left join member p on p.id = m.member_id
+              where (m.member_id is null or p.mail_epoch = a.mail_epoch) and not ",
+            suppressed!("a.addr_key", "a.scope", "a.at_ms")
+        )
     };
 }
 
@@ -101,5 +120,20 @@ macro_rules! turned_text {
 }
 
 pub(super) use {
-    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, turned_text, wished_rows_text,
+    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, suppressed, turned_text,
+    wished_rows_text,
 };
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::suppression::{SCOPE_ASKING, SuppressionReason};
+
+    #[test]
+    fn the_text_names_the_reasons_one_may_be_asked_about() {
+        let text = suppressed!("a", "b", "c");
+        assert!(text.contains(&format!("<> '{SCOPE_ASKING}'")));
+        for reason in SuppressionReason::ALL {
+            assert_eq!(text.contains(&format!("'{reason}'")), reason.may_be_asked(), "{reason}");
+        }
+    }
+}

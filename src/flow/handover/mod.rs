@@ -25,7 +25,7 @@ pub struct RunContext {
     pub run_id: i64,
     pub generation: i64,
     pub started_at_ms: i64,
-    /// The topic whose suppression counts besides `all`; empty for transactional mail.
+    /// What stops its mails besides `all` ([`RunDoc::scope`](crate::domain::campaign::RunDoc::scope)).
     pub scope: String,
     pub stationery: Stationery,
     /// The compiled template version of each variant, with its row's id.

@@ -1,5 +1,5 @@
-//! A conversation in lines with a server that is not believed: each line, each literal, each wait and the whole of it
-//! have a bound.
+//! A conversation in lines with a server that is not believed: each line, each literal, each wait have a bound. The
+//! whole of it has one where it is called from.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -16,8 +15,6 @@ use tokio_rustls::rustls::pki_types::ServerName;
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// For a connection, a line, or the next piece of a literal.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For all of it: who says a word a minute would be listened to for ever.
-const SESSION_MAX: Duration = Duration::from_secs(3_600);
 const READ_BYTES: usize = 16 * 1024;
 
 /// Why a mailbox could not be read.
@@ -31,8 +28,8 @@ pub enum TalkError {
     Lost(io::Error),
     #[error("it was silent for {} seconds", PATIENCE.as_secs())]
     Silent,
-    #[error("it had not done within {} minutes", SESSION_MAX.as_secs() / 60)]
-    Endless,
+    #[error("it had not done within {} minutes", .0.as_secs() / 60)]
+    Endless(Duration),
     #[error("it said a line of more than {bytes_max} bytes")]
     LineTooLong { bytes_max: usize },
     #[error("it sent a mail of {bytes} bytes, more than {bytes_max}")]
@@ -68,16 +65,15 @@ pub struct Talk {
     /// What was read and not yet consumed is `input[at..]`.
     input: Vec<u8>,
     at: usize,
-    until: Instant,
 }
 
 impl Talk {
     pub async fn connect(host: &str, port: u16) -> Result<TcpStream, TalkError> {
-        within(PATIENCE, async { TcpStream::connect((host, port)).await.map_err(TalkError::Connect) }).await
+        within(async { TcpStream::connect((host, port)).await.map_err(TalkError::Connect) }).await
     }
 
     pub fn plain(socket: TcpStream) -> Talk {
-        Talk { stream: Box::new(socket), input: Vec::new(), at: 0, until: Instant::now() + SESSION_MAX }
+        Talk { stream: Box::new(socket), input: Vec::new(), at: 0 }
     }
 
     pub async fn tls(socket: TcpStream, host: &str, config: Arc<ClientConfig>) -> Result<Talk, TalkError> {
@@ -92,8 +88,8 @@ impl Talk {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| TalkError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let shake = TlsConnector::from(config).connect(name, self.stream);
-        let stream = within(PATIENCE, async { shake.await.map_err(TalkError::Tls) }).await?;
-        Ok(Talk { stream: Box::new(stream), input: Vec::new(), at: 0, until: self.until })
+        let stream = within(async { shake.await.map_err(TalkError::Tls) }).await?;
+        Ok(Talk { stream: Box::new(stream), input: Vec::new(), at: 0 })
     }
 
     /// Writes a line; the line's end is added. What stands in it cannot begin another.
@@ -102,7 +98,7 @@ impl Talk {
             return Err(TalkError::Unspeakable);
         }
         let bytes = format!("{line}\r\n");
-        within(PATIENCE, async {
+        within(async {
             self.stream.write_all(bytes.as_bytes()).await.map_err(TalkError::Lost)?;
             self.stream.flush().await.map_err(TalkError::Lost)
         })
@@ -150,16 +146,12 @@ impl Talk {
         self.input.drain(..self.at);
         self.at = 0;
         self.input.reserve(READ_BYTES);
-        let patience = PATIENCE.min(self.until.duration_since(Instant::now()));
-        if patience.is_zero() {
-            return Err(TalkError::Endless);
-        }
         let read = self.stream.read_buf(&mut self.input);
-        let read = within(patience, async { read.await.map_err(TalkError::Lost) }).await?;
+        let read = within(async { read.await.map_err(TalkError::Lost) }).await?;
         if read == 0 { Err(TalkError::Lost(io::ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
     }
 }
 
-async fn within<T>(wait: Duration, work: impl Future<Output = Result<T, TalkError>>) -> Result<T, TalkError> {
-    timeout(wait, work).await.unwrap_or(Err(TalkError::Silent))
+async fn within<T>(work: impl Future<Output = Result<T, TalkError>>) -> Result<T, TalkError> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(TalkError::Silent))
 }

@@ -12,6 +12,7 @@ use super::{Asked, Site, html, lang};
 use crate::base::text::clean;
 use crate::base::token::{Token, Use};
 use crate::domain::address::Email;
+use crate::domain::campaign::SIGN_UP;
 use crate::flow::signup::{self, Heard, Standing, Terms, Typed};
 use crate::store::signup::Signup;
 use crate::web::form::{Form, FormError};
@@ -125,10 +126,7 @@ impl Site {
             Ok(Heard::Asked) => self.show_sent(page, lang),
             Ok(Heard::TooMany) => self.notice(lang, StatusCode::TOO_MANY_REQUESTS, "signup_too_many"),
             Ok(Heard::Closed) => {
-                tracing::error!(
-                    "a sign-up was not taken: its campaign {:?} was ended, or its template is gone",
-                    signup::CAMPAIGN
-                );
+                tracing::error!("a sign-up was not taken: its campaign {SIGN_UP:?} was ended, or its template is gone");
                 self.notice(lang, StatusCode::SERVICE_UNAVAILABLE, "later")
             }
             Err(error) => {
