@@ -17,6 +17,7 @@ use indicia::domain::campaign::RunDoc;
 use indicia::domain::message::RunState;
 use indicia::flow::plan::{self, Terms};
 use indicia::on;
+use indicia::queue::enqueue::Manner;
 use indicia::store::{Db, Lane, OpenOptions, run};
 
 /// Ours over the control, rows per second.
@@ -96,8 +97,12 @@ impl Bench {
 
     /// Rows per second of one campaign's freeze, from approved to sending.
     async fn freeze(&self, round: usize) -> f64 {
-        let terms =
-            Terms { epoch: 1, ttl_marketing_ms: i64::MAX / 2, ttl_transactional_ms: i64::MAX / 2, sunset_ms: None };
+        let terms = Terms {
+            epoch: 1,
+            ttl_marketing_ms: i64::MAX / 2,
+            ttl_transactional_ms: i64::MAX / 2,
+            manner: Manner::default(),
+        };
         let mut doc: RunDoc = serde_json::from_str(DOC).expect("a document");
         doc.campaign = format!("bench{round}");
         let mut tx = self.db.begin(Lane::Bulk).await.expect("begin");

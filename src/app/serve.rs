@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::alert::{self, Tell};
 use super::alone::Alone;
 use super::cli::{Failure, Session};
-use super::config::Config;
+use super::config::{Config, Route};
 use super::dkim;
 use super::engine::Engine;
 use super::high_water::HighWater;
@@ -48,6 +48,7 @@ use crate::flow::handover::RouteLink;
 use crate::flow::plan::{self, Terms};
 use crate::flow::track;
 use crate::flow::web_version::WebVersions;
+use crate::queue::enqueue::Manner;
 use crate::queue::{Turns, recover};
 use crate::smtp::TlsConfigs;
 use crate::smtp::listener::{self, Limits};
@@ -351,7 +352,10 @@ impl Base {
             epoch: self.epoch,
             ttl_marketing_ms: retry.ttl_ms,
             ttl_transactional_ms: retry.ttl_transactional_ms,
-            sunset_ms: self.config.consent.sunset_after_ms,
+            manner: Manner {
+                sunset_ms: self.config.consent.sunset_after_ms,
+                engaged_first: self.config.routes.iter().any(Route::warms_up),
+            },
         };
         let (stop, every_ms) = (self.soft.clone(), self.config.recommend.build_every_ms);
         let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };

@@ -92,7 +92,7 @@ impl Courier {
             }
         }
         if let Some(ready) = self.ready.take() {
-            let _ = self.give_back(&ready.job, self.desk.world.now_ms()).await;
+            let _ = self.give_back(&ready.job, ready.job.row.was_due_at_ms).await;
         }
         self.hang_up().await;
     }
@@ -183,7 +183,7 @@ impl Courier {
     /// Carries one mail, and every next one that is at hand, over one connection.
     async fn carry(&mut self, first: Ready) -> Result<(), Ended> {
         if first.job.gate.is_closed(self.desk.world.now_ms()) {
-            return self.give_back(&first.job, self.desk.world.now_ms()).await;
+            return self.give_back(&first.job, first.job.row.was_due_at_ms).await;
         }
         let mut owed: Option<Settle> = None;
         let mut current = first;

@@ -328,7 +328,8 @@ impl<L: Library> Dispatch<L> {
     ) -> Result<(), StoreError> {
         let lane = &self.runs[&run_id].lanes[at];
         let (provider_id, was_at_head) = (lane.provider_id, lane.mark == Mark::default());
-        let last = claimed.iter().filter_map(|row| Some((row.was_due_at_ms?, row.id))).max();
+        // SQLite leaves no dead entries that a mark would skip.
+        let last = claimed.last().filter(|_| self.db.sqlite_path().is_none()).map(|row| (row.was_due_at_ms, row.id));
         let is_fresh = now_ms - lane.marked_at_ms < MARK_MAX_MS;
         let mark = match last.filter(|_| full && is_fresh) {
             Some((due_at_ms, id)) => Mark { due_at_ms, id },
@@ -448,10 +449,10 @@ impl<L: Library> Dispatch<L> {
         }
     }
 
+    /// Puts jobs that nobody tried back where they stood.
     async fn give_back(&self, jobs: Vec<Job>) {
-        let now_ms = self.world.now_ms();
-        let released = || Outcome::Released { due_at_ms: now_ms };
-        self.settle_all(jobs.iter().map(|job| (Lease::of(job), released()))).await;
+        let released = |job: &Job| Outcome::Released { due_at_ms: job.row.was_due_at_ms };
+        self.settle_all(jobs.iter().map(|job| (Lease::of(job), released(job)))).await;
     }
 
     async fn settle_all(&self, outcomes: impl IntoIterator<Item = (Lease, Outcome)>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::World;
 use crate::domain::campaign::{MailClass, STANDING_MS};
 use crate::domain::message::{MessageState, RunEvent, RunState};
+use crate::queue::enqueue::Manner;
 use crate::queue::sweep::{self, SWEEP_BATCH_MAX, Sweep};
 use crate::queue::{audit, count, enqueue};
 use crate::store::run::{self, Run};
@@ -27,8 +28,8 @@ pub struct Terms {
     pub epoch: i64,
     pub ttl_marketing_ms: i64,
     pub ttl_transactional_ms: i64,
-    /// Without a sign of life for so long a member gets no marketing mail; `None`: the age of silence does not count.
-    pub sunset_ms: Option<i64>,
+    /// What the age of members' deeds means for an audience.
+    pub manner: Manner,
 }
 
 /// Why a run could not be moved.
@@ -200,7 +201,7 @@ async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool
     let audience = segment::compile(&reader.conn(), &resolved, now_ms, enqueue::FIRST);
     let wanted = if reader.conn().is_sqlite() { CHUNK_SQLITE } else { CHUNK_POSTGRES };
     drop(reader);
-    let chunk = enqueue::Freeze::new(run, now_ms, terms.sunset_ms, audience);
+    let chunk = enqueue::Freeze::new(run, now_ms, terms.manner, audience);
     let (mut cursor, mut size) = (run.freeze_cursor, CHUNK_IDS_FIRST);
     while cursor < last_id {
         let to = (cursor + size).min(last_id);

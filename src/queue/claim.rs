@@ -17,8 +17,7 @@ pub struct Claimed {
     pub crashes: i64,
     /// When it was first armed: the mail's Date, kept over retries.
     pub armed_at_ms: Option<i64>,
-    /// When it was due; PostgreSQL alone tells.
-    pub was_due_at_ms: Option<i64>,
+    pub was_due_at_ms: i64,
 }
 
 /// Where in a lane the last claim ended: a hint that skips the dead index entries PostgreSQL leaves until its vacuum,
@@ -29,7 +28,7 @@ pub struct Mark {
     pub id: i64,
 }
 
-/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first.
+/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order.
 ///
 /// # Crash
 /// A lease that did not commit is a queued row; one that did is queued again by `recover`.
@@ -45,7 +44,7 @@ pub async fn claim(
         true => lease(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
         false => lease_unlocked(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
     };
-    claimed.sort_by_key(|row| row.id);
+    claimed.sort_by_key(|row| (row.was_due_at_ms, row.id));
     let mut deltas = Deltas::default();
     for row in &claimed {
         deltas.moved(run_id, row.variant, (MessageState::Queued, None), (MessageState::Leased, None));
@@ -65,7 +64,7 @@ async fn lease(
 ) -> Result<Vec<Claimed>, StoreError> {
     const DUE: &str =
         "select json_group_array(json_array(id, member_id, provider_id, variant, attempt + 1, tries, crashes,
-           armed_at_ms, null)) from (
+           armed_at_ms, due_at_ms)) from (
          select m.* from message m join run r on r.id = m.run_id and r.state = 'sending'
          where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
          order by m.due_at_ms, m.id limit $6)";

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::count::Deltas;
 use crate::domain::campaign::{MailClass, VARIANTS_MAX};
+use crate::domain::gate::WARM_FIRST_MS;
 use crate::domain::message::MessageState;
 use crate::store::run::Run;
 use crate::store::segment::{Bind, Where};
@@ -11,11 +12,11 @@ use crate::store::{Conn, Pair, Rows, StoreError};
 use crate::{bulk, on};
 
 /// The first placeholder of the segment's own predicate: those before it are [`Freeze`]'s.
-pub const FIRST: usize = 12 + VARIANTS_MAX;
+pub const FIRST: usize = 15 + VARIANTS_MAX;
 
 // $1 run, $2 and $3 the range, $4 the topic or '', $5 now, $6 due, $7·lot + $8 draws the variant, $9·lot + $10 the
 // holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last, $19 since when a member must
-// have given a sign of life, or 0.
+// have given a sign of life, or 0; $20 to $22 since when whoever opened or followed a mail goes before others, or 0.
 macro_rules! drawn {
     () => {
         "case when ($7 * m.lot + $8) % 2147483647 < $12 then 0 when ($7 * m.lot + $8) % 2147483647 < $13 then 1
@@ -41,6 +42,14 @@ macro_rules! is_silent {
           and not exists (select 1 from event e where e.member_id = m.id and e.at_ms >= $19))"
     };
 }
+// By how many milliseconds a member's mail is due later than the first: a lane is claimed in that order. Machines' touches
+// are no sign of a reader.
+macro_rules! rank {
+    () => {
+        "case when $22 = 0 then 0 else coalesce((select min(case when t.at_ms >= $20 then 0 when t.at_ms >= $21 then 1 else 2 end)
+             from touch t where t.member_id = m.id and t.at_ms >= $22 and t.class in ('human', 'proxy')), 3) end as rank"
+    };
+}
 macro_rules! is_suppressed {
     () => {
         "exists (select 1 from suppression x where x.addr_key = m.addr_key and x.scope in ('all', $4)
@@ -48,7 +57,7 @@ macro_rules! is_suppressed {
     };
 }
 
-// `$1` and `$6` are the insert's alone; PostgreSQL wants every placeholder used.
+// These placeholders are the insert's alone; PostgreSQL wants every one used.
 const COUNT: &str = concat!(
     "select cast(q.variant as bigint), cast(q.held as bigint), q.reason, q.provider_id, count(*)
      from (select ",
@@ -62,14 +71,16 @@ const COUNT: &str = concat!(
     is_silent!(),
     " then 'silent' else '' end as reason
            from member m where m.id > $2 and m.id <= $3 and {where}) q
-     where $1 = $1 and $6 = $6 group by 1, 2, 3, 4"
+     where $1 = $1 and $6 = $6 and $20 = $20 and $21 = $21 and $22 = $22 group by 1, 2, 3, 4"
 );
 const INSERT: &str = concat!(
     "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms)
      select $1, q.id, q.id, q.provider_id, q.addr_key, q.variant, case q.held when 1 then 'held' else 'queued' end,
-            case q.held when 1 then null else $6 end
+            case q.held when 1 then null else $6 + q.rank end
      from (select m.id, m.provider_id, m.addr_key, ",
     drawn!(),
+    ", ",
+    rank!(),
     "
            from member m where m.id > $2 and m.id <= $3 and {where} and ",
     consents!(),
@@ -90,6 +101,15 @@ pub async fn last_member(conn: Conn<'_>) -> Result<i64, StoreError> {
     on!(conn, "find the last member", c => sqlx::query_scalar(SQL).fetch_one(&mut *c).await)
 }
 
+/// How a freeze looks at the age of what members did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// A marketing mail is not for those who gave no sign of life for so long.
+    pub sunset_ms: Option<i64>,
+    /// The most engaged get theirs first ([`WARM_FIRST_MS`]).
+    pub engaged_first: bool,
+}
+
 /// The freeze of one run.
 pub struct Freeze {
     run_id: i64,
@@ -102,9 +122,8 @@ pub struct Freeze {
 type Group = (i64, i64, String, i64, i64);
 
 impl Freeze {
-    /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects. A
-    /// marketing mail is not for those who gave no sign of life for `sunset_ms`.
-    pub fn new(run: &Run, now_ms: i64, sunset_ms: Option<i64>, audience: Where) -> Freeze {
+    /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects.
+    pub fn new(run: &Run, now_ms: i64, manner: Manner, audience: Where) -> Freeze {
         let draws = run.doc.draws(run.seed);
         let topic = if run.doc.class == MailClass::Marketing { run.doc.topic.clone() } else { String::new() };
         let due_at_ms = run.scheduled_for_ms.max(now_ms);
@@ -120,8 +139,10 @@ impl Freeze {
         binds.extend([variant.a, variant.b, holdout.a, holdout.b, draws.holdout_below].map(Bind::Int));
         let bounds = draws.variant_below.iter().copied().chain(std::iter::repeat(i64::MAX));
         binds.extend(bounds.take(VARIANTS_MAX - 1).map(Bind::Int));
-        let sunset_ms = sunset_ms.filter(|_| run.doc.class == MailClass::Marketing);
+        let sunset_ms = manner.sunset_ms.filter(|_| run.doc.class == MailClass::Marketing);
         binds.push(Bind::Int(sunset_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))));
+        let since = |ms: i64| if manner.engaged_first { now_ms.saturating_sub(ms).max(1) } else { 0 };
+        binds.extend(WARM_FIRST_MS.map(since).map(Bind::Int));
         Freeze { run_id: run.id, audience, binds }
     }
 

@@ -167,6 +167,13 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether its address is new to some provider.
+    pub fn warms_up(&self) -> bool {
+        self.providers.iter().any(|limit| limit.warm_up.is_some())
+    }
+}
+
 impl Limit {
     fn read(mut s: Section<'_>) -> Limit {
         let limit = Limit {
