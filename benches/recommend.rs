@@ -39,7 +39,8 @@ fn main() {
         per_line.push(begun.elapsed().as_secs_f64() / size as f64 * 1e9);
         let ratio = per_line[per_line.len() - 1] / per_line[0];
         say(json!({ "name": format!("recommend: count {size} order lines, ns per line"), "value": per_line.last(),
-                    "control": per_line[0], "ratio": ratio, "bar": 1.1, "pass": ratio <= 1.1 }));
+                    "control": per_line[0], "ratio": ratio, "bar": 1.1, "pass": ratio <= 1.1,
+                    "peak_bytes": peak_bytes() }));
     }
     let bytes = tables.resident_bytes();
     say(
@@ -86,10 +87,14 @@ fn score(tables: &Tables) {
         .map(|id| {
             let corner = rng.random_range(0..60) * 250;
             let mut acts = |most: usize| -> Vec<Act> {
-                let mut acts: Vec<Act> = (0..most)
-                    .map(|_| deed(corner, &mut rng))
-                    .map(|deed| Act { product: i64::from(deed.product) + 1, at_ms: deed.at_ms, times: 1 })
-                    .collect();
+                let mut acts: Vec<Act> = Vec::new();
+                while acts.len() < most {
+                    let deed = deed(corner, &mut rng);
+                    let product = i64::from(deed.product) + 1;
+                    if !acts.iter().any(|act| act.product == product) {
+                        acts.push(Act { product, at_ms: deed.at_ms, times: 1 });
+                    }
+                }
                 acts.sort_by_key(|act| -act.at_ms);
                 acts
             };
@@ -102,9 +107,9 @@ fn score(tables: &Tables) {
         let mut us: Vec<f64> = members
             .iter()
             .map(|(member, history)| {
-                let begun = Instant::now();
+                let begun = cpu_us();
                 std::hint::black_box(pick(&catalog, member, history, &request, &mut Vec::new(), MAIL));
-                begun.elapsed().as_secs_f64() * 1e6
+                cpu_us() - begun
             })
             .collect();
         us.sort_by(f64::total_cmp);
@@ -117,6 +122,19 @@ fn score(tables: &Tables) {
     say(
         json!({ "name": "recommend: six products for a member, p99 us", "value": p99, "bar": P99_US_MAX, "pass": p99 <= P99_US_MAX }),
     );
+}
+
+/// Microseconds of processor time this thread has had: what others do on the machine does not count.
+fn cpu_us() -> f64 {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    at.tv_sec as f64 * 1e6 + at.tv_nsec as f64 / 1e3
+}
+
+/// The most memory this process has had, bytes.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?;
+    Some(kilobytes.parse::<u64>().ok()? * 1024)
 }
 
 fn say(line: serde_json::Value) {

@@ -81,7 +81,7 @@ async fn build(session: &Session) -> Result<Exit, Failure> {
     let tables =
         built.fix("run the same command again: it goes on where this one stopped, after five minutes at most")?;
     let relate::Progress { deeds, resumed, .. } = *last.lock().unwrap_or_else(PoisonError::into_inner);
-    let pairs = tables.bought.near.len() + tables.viewed.near.len();
+    let pairs = tables.bought.pairs() + tables.viewed.pairs();
     let (products, bytes) = (tables.ids.len(), tables.resident_bytes());
     let value = json!({ "products": products, "deeds": deeds, "pairs": pairs, "bytes": bytes, "resumed": resumed });
     session.show(
@@ -138,7 +138,7 @@ fn methods(trial: &Trial<'_>, cares: &Cares) -> Vec<Box<dyn Method>> {
     all.extend(Similarity::ALL.map(|similarity| Box::new(ItemKnn::new(trial, similarity)) as Box<dyn Method>));
     all.push(Box::new(TifuKnn::new(trial)));
     let ours = Ours::new(trial);
-    all.push(Box::new(Ruled::new(trial, &ours.tables, cares)));
+    all.push(Box::new(Ruled::new(trial, ours.tables(), cares)));
     all.push(Box::new(ours));
     all
 }

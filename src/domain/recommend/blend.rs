@@ -1,13 +1,22 @@
 //! One score from several signs, by weights that were learned from what members did next.
+//!
+//! The score is a sum, so it is gathered without a look at the signs one by one: what everybody's behaviour gives a
+//! product is added up once for a catalogue, and each deed of a member adds what it gives its neighbours ([`Judge`]).
+//! Every product competes, and a member costs as much as there are neighbours of its deeds.
 
-use super::tables::Tables;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::tables::{Near, Tables};
 
 const DAY_MS: f32 = 86_400_000.0;
-
 /// What is known of a product for a member.
 pub const SIGNS: usize = 9;
-/// The signs of one product: see [`Mind::signs`].
+/// The signs of one product: how popular it is, always and lately; how near to what was bought and to what
+/// was looked at; whether, how often and how lately (twice) the member bought it; how lately the member looked at it.
 pub type Signs = [f32; SIGNS];
+const NEAR_BOUGHT: usize = 2;
+const NEAR_VIEWED: usize = 3;
 
 /// How much each sign counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,124 +45,217 @@ pub struct Own {
     pub age_ms: f32,
 }
 
-/// Most products that are taken in of a member's deeds.
-const TOUCHED_MAX: usize = 4096;
-const EMPTY: u32 = u32::MAX;
+impl Own {
+    /// How much of their nearness it gives its neighbours (half-lives of 90 days, and 14 for a look), and what it says
+    /// of its own product.
+    fn says(&self) -> (f32, Signs) {
+        let halved = |half_life_days: f32| (-self.age_ms / (half_life_days * DAY_MS)).exp2();
+        match self.times {
+            0 => {
+                let lately = halved(14.0);
+                (lately, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, lately])
+            }
+            times => {
+                let slowly = halved(180.0);
+                let (share, lately) = (slowly * slowly, slowly.powi(6));
+                (share, [0.0, 0.0, 0.0, 0.0, 1.0, (times as f32).ln(), lately, slowly, 0.0])
+            }
+        }
+    }
 
-/// A member's signs for every product, on paper that can be used again for the next member.
-#[derive(Debug)]
-pub struct Mind {
-    /// A power of two of them, at least half of them empty.
-    places: Vec<Place>,
+    /// The products it speaks of besides its own, and the sign it gives them.
+    fn near<'t>(&self, tables: &'t Tables) -> (&'t Near, usize) {
+        match self.times {
+            0 => (&tables.viewed, NEAR_VIEWED),
+            _ => (&tables.bought, NEAR_BOUGHT),
+        }
+    }
+}
+
+/// What everybody's behaviour says of a product.
+pub fn common(tables: &Tables, product: u32) -> Signs {
+    let mut signs = [0.0; SIGNS];
+    (signs[0], signs[1]) = tables.popular[product as usize];
+    signs
+}
+
+/// The signs of every product that a member's deeds speak of, by number: what [`Judge::read`] sums up.
+pub fn signs(tables: &Tables, did: impl Iterator<Item = Own>) -> BTreeMap<u32, Signs> {
+    fn of<'a>(all: &'a mut BTreeMap<u32, Signs>, tables: &Tables, product: u32) -> &'a mut Signs {
+        all.entry(product).or_insert_with(|| common(tables, product))
+    }
+    let mut all: BTreeMap<u32, Signs> = BTreeMap::new();
+    for own in did {
+        let ((near, sign), (share, said)) = (own.near(tables), own.says());
+        let signs = of(&mut all, tables, own.product);
+        signs.iter_mut().zip(said).for_each(|(sign, said)| *sign += said);
+        for (to, lift) in near.of_product(own.product) {
+            of(&mut all, tables, to)[sign] += share * lift;
+        }
+    }
+    all
+}
+
+/// Tables made ready to judge products for one member after the other.
+#[derive(Debug, Default)]
+pub struct Judge {
+    pub tables: Tables,
+    /// What each product's score is for somebody who did nothing.
+    common: Vec<f32>,
+    /// Paper that nobody writes on just now.
+    papers: Mutex<Vec<Paper>>,
+}
+
+/// What one member's deeds add to the scores; all 0 before and after.
+#[derive(Debug, Default)]
+struct Paper {
+    /// By product.
+    sums: Vec<f32>,
+    /// The products that something was added to.
     touched: Vec<u32>,
 }
 
-/// What a member's deeds say of one product.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    product: u32,
-    near_bought: f32,
-    near_viewed: f32,
-    bought: Option<(u32, f32)>,
-    /// Since it was looked at, milliseconds; negative: it was not.
-    viewed_ms: f32,
-}
-
-const BLANK: Place = Place { product: EMPTY, near_bought: 0.0, near_viewed: 0.0, bought: None, viewed_ms: -1.0 };
-
-impl Default for Mind {
-    fn default() -> Mind {
-        Mind::of(TOUCHED_MAX)
-    }
-}
-
-impl Mind {
-    /// Paper for up to so many products; clearing a large sheet would cost more than a few deeds are worth.
-    pub fn of(products: usize) -> Mind {
-        let places = 2 * products.clamp(16, TOUCHED_MAX).next_power_of_two();
-        Mind { places: vec![BLANK; places], touched: Vec::new() }
+impl Judge {
+    pub fn new(tables: Tables) -> Judge {
+        let common = (0..tables.ids.len() as u32).map(|product| tables.weights.score(&common(&tables, product)));
+        Judge { common: common.collect(), papers: Mutex::default(), tables }
     }
 
-    /// Forgets the member before and takes in this one; `did` names each product once as bought and once as seen.
-    pub fn read(&mut self, tables: &Tables, did: impl Iterator<Item = Own>) {
-        while let Some(product) = self.touched.pop() {
-            // Places are cleared from the last one taken, so that each is still found.
-            let place = self.find(product);
-            self.places[place] = BLANK;
-        }
+    /// What a member's deeds add to every product's score; `did` names each product at most once as bought and once as
+    /// seen.
+    pub fn read(&self, did: impl Iterator<Item = Own>) -> Mind<'_> {
+        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paper = papers.pop().unwrap_or_default();
+        drop(papers);
+        paper.sums.resize(self.common.len(), 0.0);
         for own in did {
-            let (near, half_life) = match own.times {
-                0 => (&tables.viewed, 14.0 * DAY_MS),
-                _ => (&tables.bought, 90.0 * DAY_MS),
-            };
-            let decay = (-own.age_ms / half_life).exp2();
-            if let Some(place) = self.place(own.product) {
-                match own.times {
-                    0 => place.viewed_ms = own.age_ms,
-                    times => place.bought = Some((times, own.age_ms)),
-                }
+            let ((near, sign), (share, signs)) = (own.near(&self.tables), own.says());
+            let share = share * self.tables.weights.0[sign];
+            paper.add(near.of_product(own.product).map(|(to, lift)| (to, share * lift)));
+            paper.add([(own.product, self.tables.weights.score(&signs))].into_iter());
+        }
+        Mind { judge: self, paper }
+    }
+}
+
+impl Paper {
+    fn add(&mut self, amounts: impl ExactSizeIterator<Item = (u32, f32)>) {
+        let mut last = self.touched.len();
+        self.touched.resize(last + amounts.len(), 0);
+        for (product, amount) in amounts {
+            let sum = &mut self.sums[product as usize];
+            // Written always, and kept where it is new: whether it is, nobody could guess.
+            self.touched[last] = product;
+            last += usize::from(*sum == 0.0);
+            *sum += amount;
+        }
+        self.touched.truncate(last);
+    }
+}
+
+/// Every product as one member sees it.
+#[derive(Debug)]
+pub struct Mind<'j> {
+    judge: &'j Judge,
+    paper: Paper,
+}
+
+impl Drop for Mind<'_> {
+    fn drop(&mut self) {
+        let Paper { mut sums, mut touched } = std::mem::take(&mut self.paper);
+        touched.drain(..).for_each(|product| sums[product as usize] = 0.0);
+        self.judge.papers.lock().unwrap_or_else(PoisonError::into_inner).push(Paper { sums, touched });
+    }
+}
+
+impl Mind<'_> {
+    pub fn score(&self, product: u32) -> f32 {
+        self.judge.common[product as usize] + self.paper.sums[product as usize]
+    }
+
+    /// What the member's own deeds add to a product's score; 0 where they do not speak of it.
+    pub fn added(&self, product: u32) -> f32 {
+        self.paper.sums[product as usize]
+    }
+
+    /// How much one of the member's deeds adds to the score of another product; `None`: nothing.
+    pub fn adds(&self, own: &Own, product: u32) -> Option<f32> {
+        let tables = &self.judge.tables;
+        let (near, sign) = own.near(tables);
+        near.lift(own.product, product).map(|lift| tables.weights.0[sign] * lift * own.says().0)
+    }
+
+    /// The `n` products with the highest scores of those that the member's deeds speak of, of `others` and of what
+    /// `fits` lets pass, the best first; of equal ones those with the lowest numbers.
+    pub fn best(&self, n: usize, others: &[u32], fits: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut best: Vec<(f32, u32)> = Vec::with_capacity(n + 1);
+        let mut least = f32::MIN;
+        for product in others.iter().chain(&self.paper.touched).copied() {
+            let score = self.score(product);
+            if score < least {
+                continue;
             }
-            for (to, lift) in near.of_product(own.product) {
-                let Some(place) = self.place(*to) else { break };
-                match own.times {
-                    0 => place.near_viewed += decay * lift,
-                    _ => place.near_bought += decay * lift,
-                }
+            let place = best.partition_point(|(known, other)| *known > score || (*known == score && *other < product));
+            let known = best.get(place).is_some_and(|(_, other)| *other == product);
+            if place < n && !known && fits(product) {
+                best.insert(place, (score, product));
+                best.truncate(n);
+                least = if best.len() == n { best[n - 1].0 } else { least };
+            }
+        }
+        best.into_iter().map(|(_, product)| product).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::count::Counter;
+    use super::super::log::Deed;
+    use super::*;
+
+    /// Forty members who buy 1, 2 and 3 together and look at 3 and 4, and forty who buy 0.
+    fn judge() -> Judge {
+        let mut counter = Counter::new(6, 1000 * DAY_MS as i64);
+        for nth in 0..80 {
+            let deed = |day: i64, product, bought| Deed { at_ms: (800 + day) * DAY_MS as i64, product, bought };
+            let of_three = [deed(nth, 1, true), deed(nth, 2, true), deed(nth + 1, 3, false), deed(nth + 1, 4, false)];
+            match nth % 2 {
+                0 => counter.member(&of_three),
+                _ => counter.member(&[deed(nth, 0, true)]),
+            }
+        }
+        Judge::new(counter.finish((0..6).collect()))
+    }
+
+    fn own(product: u32, times: u32, days: f32) -> Own {
+        Own { product, times, age_ms: days * DAY_MS }
+    }
+
+    #[test]
+    fn what_is_summed_is_the_weighed_signs() {
+        let judge = judge();
+        let did = [own(1, 3, 20.0), own(3, 0, 2.0), own(1, 0, 4.0)];
+        for _ in 0..2 {
+            let mind = judge.read(did.iter().copied());
+            let signs = signs(&judge.tables, did.iter().copied());
+            assert_eq!(signs.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4]);
+            for product in 0..6 {
+                let known = signs.get(&product).copied().unwrap_or_else(|| common(&judge.tables, product));
+                let weighed = judge.tables.weights.score(&known);
+                assert!((mind.score(product) - weighed).abs() < 1e-5, "{product}: {} {weighed}", mind.score(product));
             }
         }
     }
 
-    /// Products the member's own deeds speak of.
-    pub fn touched(&self) -> &[u32] {
-        &self.touched
-    }
-
-    /// Whether the member's own deeds speak of a product.
-    pub fn knows(&self, product: u32) -> bool {
-        self.places[self.find(product)].product == product
-    }
-
-    fn find(&self, product: u32) -> usize {
-        let last = self.places.len() - 1;
-        let mut place = (product.wrapping_mul(0x9e37_79b9) >> 7) as usize & last;
-        while self.places[place].product != product && self.places[place].product != EMPTY {
-            place = (place + 1) & last;
+    #[test]
+    fn the_best_are_those_with_the_highest_scores_that_fit() {
+        let judge = judge();
+        let mind = judge.read([own(1, 1, 1.0), own(3, 0, 1.0)].into_iter());
+        let mut all: Vec<u32> = (0..6).filter(|product| *product != 2).collect();
+        all.sort_by(|a, b| mind.score(*b).total_cmp(&mind.score(*a)).then(a.cmp(b)));
+        for n in 1..=5 {
+            assert_eq!(mind.best(n, &[0, 1, 5], |product| product != 2), all[..n]);
         }
-        place
-    }
-
-    /// The place of a product, taken if it is new; `None` where too many were taken.
-    fn place(&mut self, product: u32) -> Option<&mut Place> {
-        let at = self.find(product);
-        if self.places[at].product == EMPTY {
-            if self.touched.len() == self.places.len() / 2 {
-                return None;
-            }
-            self.places[at].product = product;
-            self.touched.push(product);
-        }
-        Some(&mut self.places[at])
-    }
-
-    /// How popular it is, always and lately; how near to what was bought and to what was looked at; whether, how often
-    /// and how lately the member bought it; how lately the member looked at it.
-    pub fn signs(&self, tables: &Tables, product: u32) -> Signs {
-        let mut signs = [0.0; SIGNS];
-        (signs[0], signs[1]) = tables.popular[product as usize];
-        let place = &self.places[self.find(product)];
-        if place.product == EMPTY {
-            return signs;
-        }
-        (signs[2], signs[3]) = (place.near_bought, place.near_viewed);
-        if let Some((times, age_ms)) = place.bought {
-            signs[4] = 1.0;
-            signs[5] = (times as f32).ln();
-            signs[6] = (-age_ms / (30.0 * DAY_MS)).exp2();
-            signs[7] = (-age_ms / (180.0 * DAY_MS)).exp2();
-        }
-        if place.viewed_ms >= 0.0 {
-            signs[8] = (-place.viewed_ms / (14.0 * DAY_MS)).exp2();
-        }
-        signs
+        assert!(!mind.best(5, &[], |_| true).contains(&0), "nobody asked for it");
     }
 }

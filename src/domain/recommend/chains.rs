@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Act, Candidate, Desk, NEXT, Reason, Slack, Why, propose};
+use super::{Candidate, Desk, Did, NEXT, Reason, Slack, Why, propose};
 use crate::domain::catalog::{Index, Node};
 
 /// How much stronger a strategy's own proposals are than what it falls back on, even after three mails that showed them
@@ -42,9 +42,8 @@ impl Desk<'_> {
     /// The rest of the suites the member bought of, then of those looked at; then what `for_you` shows.
     pub(super) fn suites(&self, out: &mut Vec<Candidate>) {
         let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);
-        let acts = self.history.bought.iter().chain(&self.history.viewed);
         let mut strength = LEAD;
-        for index in acts.filter_map(|act| self.catalog.index(act.product)) {
+        for index in self.bought.iter().chain(&self.viewed).map(|did| did.index) {
             let suite = self.catalog.at(index).suite.as_str();
             if suite.is_empty() || followed.contains(&suite) || followed.len() == FOLLOWED {
                 continue;
@@ -62,15 +61,15 @@ impl Desk<'_> {
     /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its time.
     pub(super) fn next_categories(&self, out: &mut Vec<Candidate>) {
         let mut asked: Vec<Node> = Vec::with_capacity(FOLLOWED);
-        for act in &self.history.bought {
-            let Some(node) = self.catalog.index(act.product).map(|index| self.catalog.node_of(index)) else { continue };
+        for did in &self.bought {
+            let node = self.catalog.node_of(did.index);
             if asked.len() == FOLLOWED || asked.contains(&node) {
                 continue;
             }
             asked.push(node);
             let on = self.catalog.leaf_of(node);
             for next in self.catalog.next_after(node) {
-                let waited = ((self.now_ms - act.at_ms).max(0) + LAG_GRACE_MS) as f64;
+                let waited = ((self.now_ms - did.at_ms).max(0) + LAG_GRACE_MS) as f64;
                 let usual = (next.lag_ms + LAG_GRACE_MS) as f64;
                 let timely = (waited / usual).min(usual / waited);
                 let strength = NEXT_CATEGORY * (1.0 - 1.0 / f64::from(next.lift)) * timely;
@@ -82,31 +81,28 @@ impl Desk<'_> {
     /// The reason for a product of a category that is bought from after one the member bought from.
     pub(super) fn follows(&self, index: Index) -> Option<Reason> {
         let node = self.catalog.node_of(index);
-        let bought = self.history.bought.iter().filter_map(|act| self.catalog.index(act.product));
-        let mut before = bought.map(|index| self.catalog.node_of(index)).take(FOLLOWED);
+        let mut before = self.bought.iter().map(|did| self.catalog.node_of(did.index)).take(FOLLOWED);
         let from = before.find(|from| self.catalog.next_after(*from).iter().any(|next| next.node == node))?;
         Some(Reason { why: Why::Next, on: Some(self.catalog.leaf_of(from).clone()) })
     }
 
     fn has_bought(&self, index: Index) -> bool {
-        let id = self.catalog.at(index).id;
-        self.history.bought.iter().any(|act| act.product == id)
+        self.bought.iter().any(|did| did.index == index)
     }
 
     /// What came after the models the member bought, or looked at while they were sold; then what is new in those
     /// categories, no cheaper a kind than the one bought.
     pub(super) fn successors(&self, out: &mut Vec<Candidate>) {
-        let gone = |act: &&Act| self.catalog.index(act.product).is_some_and(|index| !self.shelf.is_sold(index));
-        let acts = self.history.bought.iter().chain(self.history.viewed.iter().filter(gone));
+        let gone = |did: &&Did| !self.shelf.is_sold(did.index);
         let mut strength = LEAD;
-        for index in acts.filter_map(|act| self.catalog.index(act.product)) {
+        for index in self.bought.iter().chain(self.viewed.iter().filter(gone)).map(|did| did.index) {
             if let Some(next) = self.successor(index) {
                 propose(out, next, strength, || Reason::plain(Why::Successor));
                 strength *= NEXT;
             }
         }
         let mut nodes: Vec<Node> = Vec::with_capacity(FOLLOWED);
-        for index in self.history.bought.iter().filter_map(|act| self.catalog.index(act.product)) {
+        for index in self.bought.iter().map(|did| did.index) {
             let node = self.catalog.node_of(index);
             let Some(rack) = self.shelf.rack(node).filter(|_| nodes.len() < FOLLOWED && !nodes.contains(&node)) else {
                 continue;

@@ -3,7 +3,7 @@
 //! A purchase is a choice among the member's candidates (McFadden's conditional logit, 1974), asked twice: among all,
 //! and among those the member had not bought. Newton's steps find the one best set of weights, the same every time.
 
-use super::blend::{Mind, Own, SIGNS, Signs, Weights};
+use super::blend::{self, Own, SIGNS, Signs, Weights};
 use super::log::Deed;
 use super::tables::Tables;
 
@@ -47,9 +47,8 @@ struct Choice {
 /// The weights under which what members bought from `tables.built_at_ms` on is likeliest.
 pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> Weights {
     let popular = tables.best_sellers(POPULAR);
-    let mut mind = Mind::default();
     let choices: Vec<Choice> =
-        members.filter_map(|deeds| choice(tables, &mut mind, &popular, deeds)).take(LEARNERS_MAX).collect();
+        members.filter_map(|deeds| choice(tables, &popular, deeds)).take(LEARNERS_MAX).collect();
     let mut weights = Weights::default();
     if choices.len() < CHOICES_MIN {
         return weights;
@@ -65,24 +64,23 @@ pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> 
     weights
 }
 
-fn choice(tables: &Tables, mind: &mut Mind, popular: &[u32], deeds: &[Deed]) -> Option<Choice> {
+fn choice(tables: &Tables, popular: &[u32], deeds: &[Deed]) -> Option<Choice> {
     let (past, future) = deeds.split_at(deeds.partition_point(|deed| deed.at_ms < tables.built_at_ms));
     if past.is_empty() || !future.iter().any(|deed| deed.bought) {
         return None;
     }
     let own = own(past, tables.built_at_ms);
-    mind.read(tables, own.iter().copied());
-    let mut candidates: Vec<u32> = popular.to_vec();
-    candidates.extend(mind.touched());
-    candidates.sort_unstable();
-    candidates.dedup();
-    candidates.truncate(CANDIDATES_MAX);
+    let mut candidates = blend::signs(tables, own.iter().copied());
+    for product in popular {
+        candidates.entry(*product).or_insert_with(|| blend::common(tables, *product));
+    }
+    let candidates: Vec<(u32, Signs)> = candidates.into_iter().take(CANDIDATES_MAX).collect();
     let bought = |product: &u32| future.iter().any(|deed| deed.bought && deed.product == *product);
     let had = |product: &u32| own.iter().any(|own| own.times > 0 && own.product == *product);
     Some(Choice {
-        signs: candidates.iter().map(|product| mind.signs(tables, *product)).collect(),
-        chosen: candidates.iter().map(bought).collect(),
-        new: candidates.iter().map(|product| !had(product)).collect(),
+        chosen: candidates.iter().map(|(product, _)| bought(product)).collect(),
+        new: candidates.iter().map(|(product, _)| !had(product)).collect(),
+        signs: candidates.into_iter().map(|(_, signs)| signs).collect(),
     })
 }
 

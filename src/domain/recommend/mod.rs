@@ -23,10 +23,13 @@ pub mod signify;
 mod source;
 pub mod tables;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub use chains::SUGGESTED_MAX;
 pub use reason::{Reason, Why};
+
+use blend::Mind;
 
 use crate::base::draw;
 use crate::domain::catalog::{BANDS, Catalog, Index, Node, Shelf};
@@ -186,7 +189,7 @@ pub fn pick(
     let desk = Desk::new(catalog, member, history, request, taken, mail);
     let mut candidates = desk.candidates();
     desk.tire(&mut candidates);
-    rank(&mut candidates, member.id, catalog);
+    candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
     let picks = desk.choose(candidates);
     taken.extend(picks.iter().map(|pick| pick.product));
     picks
@@ -199,12 +202,6 @@ struct Candidate {
     /// The strength of the source whose reason is kept.
     strongest: f64,
     reason: Reason,
-}
-
-/// Highest score first.
-fn rank(candidates: &mut [Candidate], member: i64, catalog: &Catalog) {
-    let lot = |candidate: &Candidate| draw::fraction(&[member, catalog.at(candidate.index).id]);
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| lot(a).total_cmp(&lot(b))));
 }
 
 /// How far the rules give way, in this order.
@@ -220,6 +217,15 @@ enum Slack {
     BoughtCategory,
 }
 
+/// What the member did with a product of this catalogue.
+#[derive(Debug, Clone, Copy)]
+struct Did {
+    index: Index,
+    at_ms: i64,
+    /// How often it was bought; 0: only looked at.
+    times: u32,
+}
+
 /// Everything one decision looks at.
 struct Desk<'a> {
     catalog: &'a Catalog,
@@ -229,6 +235,11 @@ struct Desk<'a> {
     request: &'a Request,
     mail: Occasion,
     now_ms: i64,
+    /// The member's purchases and looks, the latest first.
+    bought: Vec<Did>,
+    viewed: Vec<Did>,
+    /// What that adds to products' scores, once it was asked for; `None`: nothing.
+    mind: OnceCell<Option<Mind<'a>>>,
     /// Products of the blocks before this one.
     shown_before: usize,
     /// What the last mails showed in vain, and how often, by index.
@@ -255,30 +266,32 @@ impl<'a> Desk<'a> {
     ) -> Desk<'a> {
         let now_ms = mail.now_ms;
         let shelf = catalog.shelf(&member.market);
-        let lately = |act: &&Act| now_ms - act.at_ms < BOUGHT_LATELY_MS;
-        let bought = history.bought.iter().filter_map(|act| Some((act, catalog.index(act.product)?)));
+        let did = |act: &Act, times: u32| Some(Did { index: catalog.index(act.product)?, at_ms: act.at_ms, times });
+        let bought: Vec<Did> = history.bought.iter().filter_map(|act| did(act, act.times.max(1))).collect();
+        let viewed: Vec<Did> = history.viewed.iter().filter_map(|act| did(act, 0)).collect();
         let mut barred: Vec<Index> = Vec::new();
         let mut owned: Vec<Node> = Vec::new();
-        for (act, index) in bought {
-            let care = catalog.care_of(index);
-            let serves = care
-                .service_ms
-                .is_some_and(|service_ms| ((now_ms - act.at_ms) as f64) < SERVES_SHARE * service_ms as f64);
+        for did in &bought {
+            let care = catalog.care_of(did.index);
             if care.repeatable {
                 continue;
             }
-            if lately(&act) {
-                barred.push(index);
+            let age_ms = now_ms - did.at_ms;
+            let lately = age_ms < BOUGHT_LATELY_MS;
+            let serves = care.service_ms.is_some_and(|service_ms| (age_ms as f64) < SERVES_SHARE * service_ms as f64);
+            if lately {
+                barred.push(did.index);
             }
             let minds = match request.strategy {
                 Strategy::ForYou | Strategy::Suite | Strategy::Successor | Strategy::AffordableWithPoints => {
-                    serves || (care.service_ms.is_none() && lately(&act))
+                    serves || (care.service_ms.is_none() && lately)
                 }
                 Strategy::Pinned => false,
                 _ => serves,
             };
-            if minds {
-                owned.push(catalog.node_of(index));
+            let node = catalog.node_of(did.index);
+            if minds && !owned.contains(&node) {
+                owned.push(node);
             }
         }
         barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
@@ -301,7 +314,10 @@ impl<'a> Desk<'a> {
             excluded: request.exclude.iter().flat_map(|name| catalog.nodes_named(name)).copied().collect(),
             barred,
             owned,
-            band: usual_band(catalog, shelf, history),
+            band: usual_band(shelf, &bought, &viewed),
+            bought,
+            viewed,
+            mind: OnceCell::new(),
         }
     }
 
@@ -347,15 +363,11 @@ impl<'a> Desk<'a> {
 
     /// Looked at and not bought, up to `n` of them.
     fn viewed(&self, n: usize, out: &mut Vec<Candidate>) {
-        let mut left = n;
-        for act in &self.history.viewed {
-            let Some(index) = self.catalog.index(act.product).filter(|_| left > 0) else { continue };
-            let bought = self.history.bought.iter().any(|bought| bought.product == act.product);
-            if !bought && self.is_allowed(index, Slack::None) {
-                let half_lives = (self.now_ms - act.at_ms).max(0) as f64 / VIEW_HALF_LIFE_MS as f64;
-                propose(out, index, 1.2 * (-half_lives).exp2(), || Reason::plain(Why::Viewed));
-                left -= 1;
-            }
+        let is_new = |did: &&Did| !self.bought.iter().any(|bought| bought.index == did.index);
+        let allowed = self.viewed.iter().filter(is_new).filter(|did| self.is_allowed(did.index, Slack::None));
+        for did in allowed.take(n) {
+            let half_lives = (self.now_ms - did.at_ms).max(0) as f64 / VIEW_HALF_LIFE_MS as f64;
+            propose(out, did.index, 1.2 * (-half_lives).exp2(), || Reason::plain(Why::Viewed));
         }
     }
 
@@ -382,9 +394,8 @@ impl<'a> Desk<'a> {
     /// What sells in the categories looked at last.
     fn around_viewed(&self, out: &mut Vec<Candidate>) {
         let mut nodes: Vec<Node> = Vec::with_capacity(4);
-        for act in &self.history.viewed {
-            let Some(index) = self.catalog.index(act.product) else { continue };
-            let node = self.catalog.node_of(index);
+        for did in &self.viewed {
+            let node = self.catalog.node_of(did.index);
             if nodes.len() < 4 && !nodes.contains(&node) {
                 nodes.push(node);
                 let on = self.catalog.leaf_of(node);
@@ -442,7 +453,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Lets the rules choose among the ranked candidates, then among what sells best.
-    fn choose(&self, ranked: Vec<Candidate>) -> Vec<Pick> {
+    fn choose(&self, mut ranked: Vec<Candidate>) -> Vec<Pick> {
         let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
         let explored = self.explored();
         if let Some((index, reason)) = explored.clone() {
@@ -452,8 +463,16 @@ impl<'a> Desk<'a> {
             if choice.is_full() || (slack > Slack::SameCategory && !choice.chosen.is_empty()) {
                 break;
             }
-            for candidate in &ranked {
-                choice.admit(self, candidate.index, slack, || candidate.reason.clone());
+            for equal in ranked.chunk_by_mut(|a, b| a.score == b.score) {
+                if choice.is_full() {
+                    break;
+                }
+                if equal.len() > 1 {
+                    equal.sort_by_cached_key(|candidate| self.lot(candidate.index));
+                }
+                for candidate in equal {
+                    choice.admit(self, candidate.index, slack, || candidate.reason.clone());
+                }
             }
             self.fill(&mut choice, slack);
         }
@@ -471,6 +490,11 @@ impl<'a> Desk<'a> {
             known => (index, known),
         };
         chosen.map(because).map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()
+    }
+
+    /// The member's lot for a product, as the bits of a fraction, which are ordered like it.
+    fn lot(&self, index: Index) -> u64 {
+        draw::fraction(&[self.member.id, self.catalog.at(index).id]).to_bits()
     }
 
     /// Fills what is left with what sells best, in the categories asked for or in all.
@@ -538,11 +562,10 @@ impl Choice {
 }
 
 /// The price band a member buys in, looks counting a third; `None` where nothing is known.
-fn usual_band(catalog: &Catalog, shelf: &Shelf, history: &History) -> Option<usize> {
-    let acts = history.bought.iter().map(|act| (act, 3)).chain(history.viewed.iter().map(|act| (act, 1)));
+fn usual_band(shelf: &Shelf, bought: &[Did], viewed: &[Did]) -> Option<usize> {
     let (mut sum, mut weight) = (0, 0);
-    for (act, counts) in acts {
-        if let Some(band) = catalog.index(act.product).and_then(|index| shelf.band(index)) {
+    for (did, counts) in bought.iter().map(|did| (did, 3)).chain(viewed.iter().map(|did| (did, 1))) {
+        if let Some(band) = shelf.band(did.index) {
             sum += counts * usize::from(band);
             weight += counts;
         }

@@ -1,17 +1,15 @@
 //! The source that learned from everybody: what the tables say of one member.
 
 use super::blend::{Mind, Own};
-use super::tables::{NEIGHBOURS, Tables};
-use super::{Candidate, DAY_MS, Desk, History, Reason, Slack, Why, propose};
-use crate::domain::catalog::{Catalog, Index};
+use super::{Candidate, Desk, Reason, Slack, Why, propose};
+use crate::domain::catalog::Index;
 
 /// Products bought and looked at that are asked for their neighbours, the latest.
 const BOUGHT_ASKED: usize = 40;
 const VIEWED_ASKED: usize = 20;
-/// The best sellers that compete with the neighbours.
+/// The market's best sellers that compete with the neighbours.
 const POPULAR_ASKED: usize = 40;
-/// Products that are ranked exactly, and of them those that are proposed.
-const RANKED: usize = 96;
+/// The products that are proposed.
 const PROPOSED: usize = 24;
 /// The strength of the first proposal, and how much weaker each next one is.
 const FIRST: f64 = 1.5;
@@ -19,34 +17,14 @@ const NEXT: f64 = 0.96;
 /// What everybody buys steps back where tags speak of this member.
 const COMMON: f64 = 0.3;
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
     /// Proposes what the member is likeliest to want, by the weighed signs of the tables.
     pub(super) fn learned(&self, out: &mut Vec<Candidate>) {
-        let Some(tables) = self.catalog.tables() else { return };
-        let did: Vec<Own> = self.own().collect();
-        if did.is_empty() {
-            // Of somebody who did nothing, tags and the market's best sellers know more.
-            return;
-        }
-        let mut mind = Mind::of(did.len() * (NEIGHBOURS + 1));
-        mind.read(tables, did.into_iter());
-        let popular = self.shelf.popular.iter().take(POPULAR_ASKED);
-        let mut scored: Vec<(f32, Index)> = mind
-            .touched()
-            .iter()
-            .chain(popular)
-            .map(|index| (tables.weights.score(&mind.signs(tables, *index)), *index))
-            .collect();
-        let best_first = |a: &(f32, Index), b: &(f32, Index)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-        if scored.len() > RANKED {
-            scored.select_nth_unstable_by(RANKED, best_first);
-            scored.truncate(RANKED);
-        }
-        scored.sort_unstable_by(best_first);
-        scored.dedup_by_key(|(_, index)| *index);
+        let Some(mind) = self.mind() else { return };
+        let popular = &self.shelf.popular[..self.shelf.popular.len().min(POPULAR_ASKED)];
         let mut strength = FIRST;
-        for (_, index) in scored.into_iter().filter(|(_, index)| self.is_allowed(*index, Slack::None)).take(PROPOSED) {
-            let common = !mind.knows(index) && !self.history.tags.is_empty();
+        for index in mind.best(PROPOSED, popular, |index| self.is_allowed(index, Slack::None)) {
+            let common = mind.added(index) == 0.0 && !self.history.tags.is_empty();
             propose(out, index, if common { COMMON * strength } else { strength }, || Reason {
                 why: Why::Bought,
                 on: None,
@@ -55,23 +33,37 @@ impl Desk<'_> {
         }
     }
 
+    /// Every product as the member sees it; `None` of somebody who did nothing: tags and the market's best sellers know
+    /// more of them.
+    fn mind(&self) -> Option<&Mind<'a>> {
+        let read = || self.own().next().and_then(|_| Some(self.catalog.judge()?.read(self.own())));
+        self.mind.get_or_init(read).as_ref()
+    }
+
     /// What the member did lately, as the tables number products.
     fn own(&self) -> impl Iterator<Item = Own> {
-        own(self.catalog, self.history, self.now_ms)
+        let asked = self.bought.iter().take(BOUGHT_ASKED).chain(self.viewed.iter().take(VIEWED_ASKED));
+        asked.map(|did| Own { product: did.index, times: did.times, age_ms: (self.now_ms - did.at_ms).max(0) as f32 })
     }
 
     /// The reason for a product that the tables proposed: what of the member's own speaks for it most.
     pub(super) fn because(&self, index: Index) -> Reason {
-        let Some(tables) = self.catalog.tables() else { return Reason::plain(Why::Popular) };
+        let Some(mind) = self.mind() else { return Reason::plain(Why::Popular) };
+        if let Some(own) = self.own().find(|own| own.product == index) {
+            return Reason::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
+        }
         let mut strongest: Option<(f32, Own)> = None;
+        let mut left = mind.added(index);
         for own in self.own() {
-            if own.product == index {
-                return Reason::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
+            let most = strongest.map_or(0.0, |(most, _)| most);
+            if most >= left {
+                // What the other deeds add together is no more.
+                break;
             }
-            if let Some(says) = says(tables, &own, index)
-                && strongest.is_none_or(|(most, _)| says > most)
-            {
-                strongest = Some((says, own));
+            let adds = mind.adds(&own, index).unwrap_or_default();
+            left -= adds;
+            if adds > most {
+                strongest = Some((adds, own));
             }
         }
         match strongest {
@@ -82,23 +74,4 @@ impl Desk<'_> {
             None => Reason::plain(Why::Popular),
         }
     }
-}
-
-fn own(catalog: &Catalog, history: &History, now_ms: i64) -> impl Iterator<Item = Own> {
-    let bought = history.bought.iter().take(BOUGHT_ASKED).map(|act| (act, act.times.max(1)));
-    let viewed = history.viewed.iter().take(VIEWED_ASKED).map(|act| (act, 0));
-    bought.chain(viewed).filter_map(move |(act, times)| {
-        let age_ms = (now_ms - act.at_ms).max(0) as f32;
-        Some(Own { product: catalog.index(act.product)?, times, age_ms })
-    })
-}
-
-/// How much one of the member's deeds speaks for a product, or `None`: not at all.
-fn says(tables: &Tables, own: &Own, index: Index) -> Option<f32> {
-    let (near, half_life_days, weight) = match own.times {
-        0 => (&tables.viewed, 14, tables.weights.0[3]),
-        _ => (&tables.bought, 90, tables.weights.0[2]),
-    };
-    let lift = near.of_product(own.product).iter().find(|(to, _)| *to == index)?.1;
-    Some(weight * lift * (-own.age_ms / (half_life_days * DAY_MS) as f32).exp2()).filter(|says| *says > 0.0)
 }

@@ -1,6 +1,7 @@
 //! What was learned from everybody's behaviour, ready to be looked up for one member.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::blend::Weights;
 use super::bytes::{Broken, Reader, Writer};
@@ -33,11 +34,26 @@ pub struct Tables {
 pub struct Near {
     /// Where each product's neighbours begin, and after them where the last one's end.
     pub starts: Vec<u32>,
-    /// Neighbours and how much likelier than chance they are met, as a logarithm.
-    pub near: Vec<(u32, f32)>,
+    /// Neighbours.
+    to: Vec<u32>,
+    /// How much likelier than chance each is met, as a logarithm.
+    lift: Vec<f32>,
 }
 
 impl Near {
+    fn none() -> Near {
+        Near { starts: vec![0], ..Near::default() }
+    }
+
+    /// Adds the next product's neighbours.
+    fn push(&mut self, neighbours: impl Iterator<Item = (u32, f32)>) {
+        for (to, lift) in neighbours {
+            self.to.push(to);
+            self.lift.push(lift);
+        }
+        self.starts.push(self.to.len() as u32);
+    }
+
     /// The neighbours that are met more often than chance makes them: the surest ones by their log-likelihood ratio.
     pub(super) fn of(pairs: &Pairs) -> Near {
         let products = pairs.products();
@@ -50,7 +66,7 @@ impl Near {
                 all += f64::from(*weight);
             }
         }
-        let mut kept = Near { starts: vec![0], near: Vec::new() };
+        let mut kept = Near::none();
         for (from, row) in rows.iter().enumerate() {
             let mut sure: Vec<(f64, u32, f32)> = Vec::with_capacity(row.len());
             for (to, weight) in row {
@@ -62,40 +78,55 @@ impl Near {
                 }
             }
             sure.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            kept.near.extend(sure.into_iter().take(NEIGHBOURS).map(|(_, to, lift)| (to, lift)));
-            kept.starts.push(kept.near.len() as u32);
+            kept.push(sure.into_iter().take(NEIGHBOURS).map(|(_, to, lift)| (to, lift)));
         }
         kept
     }
 
     fn read(r: &mut Reader<'_>, products: usize) -> Result<Near, Broken> {
-        let mut all = Near { starts: vec![0], near: Vec::new() };
+        let mut all = Near::none();
         for _ in 0..products {
-            all.near.extend(r.pairs()?);
-            all.starts.push(all.near.len() as u32);
+            all.push(r.pairs()?.into_iter());
         }
-        match all.near.iter().all(|(product, _)| (*product as usize) < products) {
+        match all.to.iter().all(|product| (*product as usize) < products) {
             true => Ok(all),
             false => Err(Broken),
         }
     }
 
     fn numbered(&self, origin: &[Option<u32>], place: &[Option<u32>]) -> Near {
-        let mut all = Near { starts: vec![0], near: Vec::new() };
+        let mut all = Near::none();
         for old in origin {
-            let near = old.map_or(&[][..], |old| self.of_product(old)).iter();
-            all.near.extend(near.filter_map(|(to, lift)| Some((place[*to as usize]?, *lift))));
-            all.starts.push(all.near.len() as u32);
+            let near = old.iter().flat_map(|old| self.of_product(*old));
+            all.push(near.filter_map(|(to, lift)| Some((place[to as usize]?, lift))));
         }
         all
     }
 
-    /// The neighbours of a product, the surest first.
-    pub fn of_product(&self, product: u32) -> &[(u32, f32)] {
+    fn places(&self, product: u32) -> Range<usize> {
         match self.starts.get(product as usize..product as usize + 2) {
-            Some([from, to]) => &self.near[*from as usize..*to as usize],
-            _ => &[],
+            Some([from, to]) => *from as usize..*to as usize,
+            _ => 0..0,
         }
+    }
+
+    /// The neighbours of a product, the surest first, and how much likelier than chance each is met, as a logarithm.
+    pub fn of_product(&self, product: u32) -> impl ExactSizeIterator<Item = (u32, f32)> {
+        let places = self.places(product);
+        self.to[places.clone()].iter().copied().zip(self.lift[places].iter().copied())
+    }
+
+    /// How near one product is to another; `None`: it is none of its neighbours.
+    pub fn lift(&self, from: u32, to: u32) -> Option<f32> {
+        let places = self.places(from);
+        // Most are not there, which is found out by comparing many at once.
+        let known = self.to[places.clone()].contains(&to);
+        if known { self.of_product(from).find(|(near, _)| *near == to).map(|(_, lift)| lift) } else { None }
+    }
+
+    /// How many neighbours all products have together.
+    pub fn pairs(&self) -> usize {
+        self.to.len()
     }
 }
 
@@ -114,7 +145,7 @@ impl Tables {
 
     /// What they take of memory, bytes.
     pub fn resident_bytes(&self) -> usize {
-        let near = |near: &Near| 4 * near.starts.len() + 8 * near.near.len();
+        let near = |near: &Near| 4 * near.starts.len() + 8 * near.to.len();
         let follows: usize = self.follows.iter().map(|f| size_of::<Follow>() + f.from.len() + f.to.len()).sum();
         16 * self.ids.len() + near(&self.bought) + near(&self.viewed) + follows
     }
@@ -148,7 +179,7 @@ impl Tables {
             w.pairs(&[(popular.0.to_bits(), popular.1)]);
         }
         for near in [&self.bought, &self.viewed] {
-            (0..self.ids.len() as u32).for_each(|product| w.pairs(near.of_product(product)));
+            (0..self.ids.len() as u32).for_each(|product| w.pairs(&near.of_product(product).collect::<Vec<_>>()));
         }
         let of = |end: fn(&Follow) -> &String| self.follows.iter().map(end).cloned().collect::<Vec<_>>();
         w.texts(&of(|follow| &follow.from));

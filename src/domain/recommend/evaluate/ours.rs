@@ -1,8 +1,6 @@
 //! The recommender itself, put to the same questions as the baselines.
 
-use std::cell::RefCell;
-
-use super::super::blend::Mind;
+use super::super::blend::Judge;
 use super::super::count::Counter;
 use super::super::learn::{self, learn};
 use super::super::log::Deed;
@@ -14,8 +12,7 @@ const LEARNED_FROM: i64 = 6;
 
 /// Tables and weights of what was done before the split.
 pub struct Ours {
-    pub tables: Tables,
-    mind: RefCell<Mind>,
+    judge: Judge,
 }
 
 impl Ours {
@@ -29,7 +26,11 @@ impl Ours {
         let first_ms = trial.pasts().filter_map(|past| past.first()).map(|deed| deed.at_ms).min().unwrap_or_default();
         let earlier = count(trial.split_ms() - (trial.split_ms() - first_ms) / LEARNED_FROM);
         let weights = learn(&earlier, trial.pasts());
-        Ours { tables: Tables { weights, ..count(trial.split_ms()) }, mind: RefCell::default() }
+        Ours { judge: Judge::new(Tables { weights, ..count(trial.split_ms()) }) }
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.judge.tables
     }
 }
 
@@ -39,11 +40,10 @@ impl Method for Ours {
     }
 
     fn score(&self, past: &[Deed], scores: &mut [f32]) {
-        let mut mind = self.mind.borrow_mut();
-        mind.read(&self.tables, learn::own(past, self.tables.built_at_ms).into_iter());
+        let mind = self.judge.read(learn::own(past, self.tables().built_at_ms).into_iter());
         for (product, score) in scores.iter_mut().enumerate() {
             // What stays 0 follows by popularity, so every score is made to lie above.
-            *score = 100.0 + self.tables.weights.score(&mind.signs(&self.tables, product as u32));
+            *score = 100.0 + mind.score(product as u32);
         }
     }
 }
