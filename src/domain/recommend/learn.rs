@@ -47,8 +47,7 @@ struct Choice {
 /// The weights under which what members bought from `tables.built_at_ms` on is likeliest.
 pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> Weights {
     let popular = tables.best_sellers(POPULAR);
-    let choices: Vec<Choice> =
-        members.filter_map(|deeds| choice(tables, &popular, deeds)).take(LEARNERS_MAX).collect();
+    let choices: Vec<Choice> = members.filter_map(|deeds| choice(tables, &popular, deeds)).take(LEARNERS_MAX).collect();
     let mut weights = Weights::default();
     if choices.len() < CHOICES_MIN {
         return weights;
