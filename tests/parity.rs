@@ -103,9 +103,21 @@ fn checks_of(ddl: &str) -> Vec<String> {
             depth += i32::from(*c == '(') - i32::from(*c == ')');
             depth == 0
         });
-        checks.push(rest[..end.expect("balanced parentheses").0].to_owned());
+        checks.push(as_list(&rest[..end.expect("balanced parentheses").0]));
     }
     checks
+}
+
+/// `x = 'a' or x = 'b' or …` as `x in ('a', 'b', …)`: SQLite checks the former faster, and it says the same.
+fn as_list(check: &str) -> String {
+    let words: Option<Vec<(&str, &str)>> = check.split(" or ").map(|word| word.trim().split_once(" = ")).collect();
+    match words.as_deref() {
+        Some([(name, first), rest @ ..]) if rest.len() > 1 && rest.iter().all(|(other, _)| other == name) => {
+            let words: Vec<&str> = [*first].into_iter().chain(rest.iter().map(|(_, word)| *word)).collect();
+            format!("{name} in ({})", words.join(", "))
+        }
+        _ => check.to_owned(),
+    }
 }
 
 /// The same checks as PostgreSQL writes them: added to a copy of its own table, and read back.

@@ -20,11 +20,13 @@ async fn epoch(test: &TestDb) -> i64 {
 }
 
 async fn claimed(test: &TestDb, run_id: i64, epoch: i64, n: i64, now_ms: i64) -> Vec<Held> {
-    let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
-    let generation = run::by_id(tx.conn(), run_id).await.unwrap().unwrap().generation;
-    let rows = claim(tx.conn(), (run_id, 1), Mark::default(), n, epoch, now_ms).await.unwrap();
-    tx.commit().await.unwrap();
-    rows.into_iter()
+    let mut reader = test.db.reader().await.unwrap();
+    let generation = run::by_id(reader.conn(), run_id).await.unwrap().unwrap().generation;
+    let leased = claim(&test.db, (run_id, 1), Mark::default(), n, epoch, now_ms).await.unwrap();
+    leased.committed.unwrap();
+    leased
+        .rows
+        .into_iter()
         .map(|row| Held {
             id: row.id,
             member: row.member_id.unwrap(),

@@ -48,16 +48,16 @@ impl Simulation {
     }
 
     async fn claim(&mut self, test: &TestDb) {
-        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
-        let generation = run::by_id(tx.conn(), self.run_id).await.unwrap().unwrap().generation;
+        let mut reader = test.db.reader().await.unwrap();
+        let generation = run::by_id(reader.conn(), self.run_id).await.unwrap().unwrap().generation;
         let n = 1 + self.draw(4) as i64;
-        let rows =
-            claim(tx.conn(), (self.run_id, 1), Mark::default(), n, self.epoch, self.world.now_ms()).await.unwrap();
+        let leased =
+            claim(&test.db, (self.run_id, 1), Mark::default(), n, self.epoch, self.world.now_ms()).await.unwrap();
+        leased.committed.unwrap();
         if self.draw(8) == 0 {
-            return; // The commit is lost: nothing is held.
+            return; // The answer is lost: they stay leased, in nobody's hand, until the next crash.
         }
-        tx.commit().await.unwrap();
-        for row in rows {
+        for row in leased.rows {
             let member = row.member_id.unwrap();
             let mail_epoch = self.mail_epochs.get(&member).copied().unwrap_or(0);
             self.held.push(Held { id: row.id, member, attempt: row.attempt, generation, mail_epoch, armed: false });

@@ -343,7 +343,7 @@ impl Base {
         let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes);
         let mut dispatching = Dispatching::new(dispatch, poll, disk, self.clocks_agree.clone(), self.soft.clone());
         let soft = self.soft.clone();
-        crew.spawn("dispatch", async move {
+        crew.spawn_apart("dispatch", async move {
             repeat("dispatch", soft, DISPATCH_IDLE, &mut dispatching).await;
             dispatching.dispatch.stop().await;
         });

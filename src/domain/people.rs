@@ -77,6 +77,14 @@ pub fn network(ip: IpAddr) -> u64 {
     }
 }
 
+/// Whom an address stands for: itself, or the /64 of IPv6 that one customer has.
+pub fn customer(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
 /// The final class of each touch, by all of them. `touches` are in the order of time and reach [`AROUND_MS`] beyond
 /// those whose answer is wanted. Unsubscribes and web versions keep the class they have alone: consent is never undone
 /// by a guess.

@@ -497,10 +497,10 @@ fn is_final(reply: &Reply, judged: Option<Judged>) -> bool {
 
 /// Whether a connection that has carried this much may carry no more of a job's provider, or nothing at all.
 fn is_used_up(carried: &[(i64, u32)], link: &RouteLink, job: &Job) -> bool {
-    let reaches = |max: Option<u32>, n: &dyn Fn() -> u32| max.is_some_and(|max| n() >= max);
-    let own = || carried.iter().find(|(provider, _)| *provider == job.row.provider_id).map_or(0, |(_, n)| *n);
-    reaches(job.gate.pace.mails_per_connection, &own)
-        || reaches(link.mails_per_connection, &|| carried.iter().map(|(_, n)| n).sum())
+    let own = carried.iter().find(|(provider, _)| *provider == job.row.provider_id).map_or(0, |(_, n)| *n);
+    let all: u32 = carried.iter().map(|(_, n)| n).sum();
+    let reached = |max: Option<u32>, n| max.is_some_and(|max| n >= max);
+    reached(job.gate.pace.mails_per_connection, own) || reached(link.mails_per_connection, all)
 }
 
 fn envelope(mail: &Mail) -> Result<Envelope<'_>, Failure> {

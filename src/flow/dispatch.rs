@@ -18,7 +18,7 @@ use crate::domain::suppression::{SCOPE_ASKING, SuppressionReason};
 use crate::queue::claim::{self, Claimed, Mark};
 use crate::queue::{Outcome, Settle, Trouble, Turn, Turns};
 use crate::store::run::{self, Run};
-use crate::store::{Db, Lane, StoreError, consent, history, member, suppression};
+use crate::store::{Db, StoreError, consent, history, member, suppression};
 
 /// How long an empty lane sleeps at most, milliseconds: what is on its way may come back to it at any moment.
 const LANE_SLEEP_MAX_MS: i64 = 500;
@@ -291,12 +291,11 @@ impl<L: Library> Dispatch<L> {
         let held = &self.runs[&run_id];
         let (context, lane) = (held.context.clone(), &held.lanes[at]);
         let (provider_id, gate) = (lane.provider_id, lane.gates[route].clone());
-        let mut tx = self.db.begin(Lane::Bulk).await?;
-        let claimed =
-            claim::claim(tx.conn(), (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
+        let claim::Leased { rows: claimed, committed } =
+            claim::claim(&self.db, (run_id, provider_id), lane.mark, limit as i64, self.epoch, now_ms).await?;
         let leases: Vec<Lease> = claimed.iter().map(|row| Lease::of_row(run_id, row)).collect();
         let prepared = async {
-            tx.commit().await?;
+            committed?;
             self.move_mark(run_id, at, &claimed, claimed.len() == limit, now_ms).await?;
             if claimed.is_empty() {
                 return Ok(Vec::new());

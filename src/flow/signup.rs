@@ -20,6 +20,7 @@ use crate::base::draw::LOT_MODULUS;
 use crate::domain::address::{AddrSecret, Email};
 use crate::domain::campaign::{MailClass, RunDoc, SIGN_UP, Variant};
 use crate::domain::member::Member;
+use crate::domain::people::customer;
 use crate::domain::provider::ProviderTable;
 use crate::queue::standing::{self, One};
 use crate::store::member::{self, NewMember};
@@ -84,7 +85,7 @@ pub enum Heard {
 pub async fn ask(db: &Db, world: &World, terms: &Terms, typed: &Typed<'_>) -> Result<Heard, StoreError> {
     let now_ms = world.now_ms();
     let mut tx = db.begin(Lane::Event).await?;
-    let network = terms.secret.hash(&format!("network {}", network(typed.ip)));
+    let network = terms.secret.hash(&format!("network {}", customer(typed.ip)));
     let from_there = signup::count(tx.conn(), network, window(now_ms, HOUR_MS)).await?;
     let addr_key = terms.secret.key(&typed.email);
     let heard = match from_there > NETWORK_PER_HOUR {
@@ -228,14 +229,6 @@ fn month(now_ms: i64) -> i64 {
     first.map_or(0, |first| first.timestamp().as_millisecond())
 }
 
-/// Whom an address stands for: itself, or the /64 that one customer has.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_customer_with_many_addresses_is_one() {
-        let of = |text: &str| network(text.parse().unwrap());
+        let of = |text: &str| customer(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

@@ -1,12 +1,14 @@
 //! Claim: a living daemon leases rows that are due.
 
+use rusqlite::Transaction;
+
 use super::count::Deltas;
 use crate::domain::message::MessageState;
 use crate::on;
-use crate::store::{Conn, StoreError, gathered};
+use crate::store::{Conn, Db, Lane, StoreError, direct};
 
 /// A leased row, with what its slot needs to know of it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Claimed {
     pub id: i64,
     pub member_id: Option<i64>,
@@ -28,34 +30,53 @@ pub struct Mark {
     pub id: i64,
 }
 
-/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order.
+/// What a claim leased.
+#[derive(Debug)]
+pub struct Leased {
+    pub rows: Vec<Claimed>,
+    /// Whether it was committed; after an error that is unknown, and `rows` are to be given back.
+    pub committed: Result<(), StoreError>,
+}
+
+/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order. On SQLite it blocks the thread.
+///
+/// # Errors
+/// The database's; nothing was leased.
 ///
 /// # Crash
 /// A lease that did not commit is a queued row; one that did is queued again by `recover`.
 pub async fn claim(
-    mut conn: Conn<'_>,
-    (run_id, provider_id): (i64, i64),
+    db: &Db,
+    lane: (i64, i64),
     mark: Mark,
     limit: i64,
     epoch: i64,
     now_ms: i64,
-) -> Result<Vec<Claimed>, StoreError> {
-    let mut claimed = match conn.is_sqlite() {
-        true => lease(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
-        false => lease_unlocked(conn.again(), (run_id, provider_id), mark, limit, epoch, now_ms).await?,
-    };
-    claimed.sort_by_key(|row| (row.was_due_at_ms, row.id));
+) -> Result<Leased, StoreError> {
+    if let Some(mut writer) = db.direct(Lane::Bulk).await {
+        let tx = writer.begin()?;
+        let rows = lease_directly(&tx, lane, mark, limit, epoch, now_ms)?;
+        deltas(lane.0, &rows).write_directly(&tx, epoch)?;
+        return Ok(Leased { rows, committed: direct::commit(tx) });
+    }
+    let mut tx = db.begin(Lane::Bulk).await?;
+    let mut rows = lease(tx.conn(), lane, mark, limit, epoch, now_ms).await?;
+    rows.sort_by_key(|row| (row.was_due_at_ms, row.id));
+    deltas(lane.0, &rows).write(tx.conn(), epoch).await?;
+    Ok(Leased { rows, committed: tx.commit().await })
+}
+
+fn deltas(run_id: i64, rows: &[Claimed]) -> Deltas {
     let mut deltas = Deltas::default();
-    for row in &claimed {
+    for row in rows {
         deltas.moved(run_id, row.variant, (MessageState::Queued, None), (MessageState::Leased, None));
     }
-    deltas.write(conn, epoch).await?;
-    Ok(claimed)
+    deltas
 }
 
 /// SQLite has one writer: what is found due is still due when it is leased.
-async fn lease(
-    mut conn: Conn<'_>,
+fn lease_directly(
+    tx: &Transaction<'_>,
     (run_id, provider_id): (i64, i64),
     mark: Mark,
     limit: i64,
@@ -63,22 +84,35 @@ async fn lease(
     now_ms: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
     const DUE: &str =
-        "select json_group_array(json_array(id, member_id, provider_id, variant, attempt + 1, tries, crashes,
-           armed_at_ms, due_at_ms)) from (
-         select m.* from message m join run r on r.id = m.run_id and r.state = 'sending'
-         where m.run_id = $1 and m.provider_id = $2 and m.due_at_ms <= $3 and (m.due_at_ms, m.id) >= ($4, $5)
-         order by m.due_at_ms, m.id limit $6)";
-    const LEASE: &str = "update message set state = 'leased', owner = $1, attempt = attempt + 1, due_at_ms = null
-         where id in (select value ->> 0 from json_each($2))";
-    let due: String = on!(conn.again(), "find due messages", c => sqlx::query_scalar(DUE)
-        .bind(run_id).bind(provider_id).bind(now_ms).bind(mark.due_at_ms).bind(mark.id).bind(limit)
-        .fetch_one(&mut *c).await)?;
-    on!(conn, "claim messages", c => sqlx::query(LEASE).bind(epoch).bind(&due).execute(&mut *c).await.map(|_| ()))?;
-    gathered(&due)
+        "select m.id, m.member_id, m.provider_id, m.variant, m.attempt + 1, m.tries, m.crashes, m.armed_at_ms,
+           m.due_at_ms
+         from message m join run r on r.id = m.run_id and r.state = 'sending'
+         where m.run_id = ?1 and m.provider_id = ?2 and m.due_at_ms <= ?3 and (m.due_at_ms, m.id) >= (?4, ?5)
+         order by m.due_at_ms, m.id limit ?6";
+    const LEASE: &str =
+        "update message set state = 'leased', owner = ?1, attempt = attempt + 1, due_at_ms = null where id = ?2";
+    let due = (run_id, provider_id, now_ms, mark.due_at_ms, mark.id, limit);
+    let rows = direct::rows(tx, "find due messages", DUE, due, |row| {
+        Ok(Claimed {
+            id: row.get(0)?,
+            member_id: row.get(1)?,
+            provider_id: row.get(2)?,
+            variant: row.get(3)?,
+            attempt: row.get(4)?,
+            tries: row.get(5)?,
+            crashes: row.get(6)?,
+            armed_at_ms: row.get(7)?,
+            was_due_at_ms: row.get(8)?,
+        })
+    })?;
+    for row in &rows {
+        direct::run(tx, "claim messages", LEASE, (epoch, row.id))?;
+    }
+    Ok(rows)
 }
 
 /// PostgreSQL has other writers beside this one, and skips what they hold.
-async fn lease_unlocked(
+async fn lease(
     conn: Conn<'_>,
     (run_id, provider_id): (i64, i64),
     mark: Mark,

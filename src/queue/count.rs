@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Transaction;
+
 use crate::domain::message::MessageState;
 use crate::on;
-use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::store::{Conn, Pair, Rows, StoreError, direct};
 
 /// Adds deltas to an account: `$deltas` selects run, owner, variant, state, reason and number.
 macro_rules! count_upsert {
@@ -26,8 +28,6 @@ macro_rules! delta_rows_text {
         )
     };
 }
-pub(super) use count_upsert;
-
 /// Changes to `run_count`, summed before they are written.
 #[derive(Debug, Default)]
 pub struct Deltas(BTreeMap<(i64, i64, MessageState, String), i64>);
@@ -50,9 +50,18 @@ impl Deltas {
     }
 
     /// What is not zero: run, variant, state, reason, number.
-    pub(super) fn changed(&self) -> impl Iterator<Item = (i64, i64, MessageState, &str, i64)> {
+    fn changed(&self) -> impl Iterator<Item = (i64, i64, MessageState, &str, i64)> {
         let changed = self.0.iter().filter(|(_, n)| **n != 0);
         changed.map(|((run, variant, state, why), n)| (*run, *variant, *state, why.as_str(), *n))
+    }
+
+    /// As [`write`](Deltas::write), on the caller's own thread.
+    pub(super) fn write_directly(self, tx: &Transaction<'_>, owner: i64) -> Result<(), StoreError> {
+        const SQL: &str = count_upsert!("values (?1, ?2, ?3, ?4, ?5, ?6)");
+        for (run_id, variant, state, why, n) in self.changed() {
+            direct::run(tx, "count messages", SQL, (run_id, owner, variant, state.as_str(), why, n))?;
+        }
+        Ok(())
     }
 
     /// Writes the deltas on the account of `owner`, so that two daemons never wait for each other's counter.

@@ -28,7 +28,6 @@ pub mod standing;
 pub mod sweep;
 mod swift;
 pub mod turn;
-mod turn_text;
 pub mod writer;
 
 pub use turn::{Arm, Outcome, Settle, Trouble, Turn};

@@ -4,17 +4,16 @@
 //! Where one does not, nothing of the batch is kept, and the caller runs it again with care. It speaks to the database
 //! [directly](crate::store::direct): at thousands of commits a second, being woken is what costs.
 
-use super::count::{Deltas, count_upsert};
-use super::turn::{Arm, Outcome, Turn};
-use super::turn_text::{shown_text, suppressed, turned_text};
+use super::count::Deltas;
+use super::turn::{Arm, Outcome, TURNED, Turn, shown_upsert, suppressed};
 use crate::domain::message::MessageState;
 use crate::store::StoreError;
 use crate::store::direct::{self, Direct};
 
-/// As `settle_text`, for one row: an update without a `from` needs no table aside.
+/// As [`turn`](super::turn) settles plain 250s, for one row: an update without a `from` needs no table aside.
 const SETTLE: &str = "update message set state = 'sent', owner = null, sent_at_ms = ?4, remote_id = ?5
      where id = ?2 and run_id = ?1 and attempt = ?3 and state = 'armed' and sent_at_ms is null";
-/// As `arm_text`, for one row.
+/// As [`turn`](super::turn) arms, for one row.
 const ARM: &str = concat!(
     "update message set state = 'armed', armed_at_ms = coalesce(armed_at_ms, ?10), template_version_id = ?9
      where id = ?3 and run_id = ?2 and attempt = ?4 and state = 'leased' and owner = ?1
@@ -24,9 +23,7 @@ const ARM: &str = concat!(
        and not ",
     suppressed!("?7", "?8", "?10")
 );
-const SHOWN: &str = shown_text!("values (?1, ?2, ?3)");
-const COUNT: &str = count_upsert!("values (?1, ?2, ?3, ?4, ?5, ?6)");
-const TURN: &str = turned_text!("?1");
+const SHOWN: &str = shown_upsert!("values (?1, ?2, ?3)");
 
 /// Whether turns are of the usual kind.
 pub fn fits(turns: &[Turn]) -> bool {
@@ -59,10 +56,8 @@ pub fn commit(mut writer: Direct, epoch: i64, turns: &[Turn]) -> Result<bool, St
         }
         deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
     }
-    for (run_id, variant, state, why, n) in deltas.changed() {
-        direct::run(&tx, "count messages", COUNT, (run_id, epoch, variant, state.as_str(), why, n))?;
-    }
-    direct::run(&tx, "count a turn", TURN, [epoch])?;
+    deltas.write_directly(&tx, epoch)?;
+    direct::run(&tx, "count a turn", TURNED, [epoch])?;
     direct::commit(tx)?;
     Ok(true)
 }

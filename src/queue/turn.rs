@@ -4,10 +4,6 @@ use std::collections::HashMap;
 
 use super::count::Deltas;
 use super::swift;
-use super::turn_text::{
-    arm_conditions, arm_text, sent_rows_text, settle_text, shown_rows_text, shown_text, suppressed, turned_text,
-    wished_rows_text,
-};
 use crate::base::text;
 use crate::domain::bounce::{ReplyClass, Threshold};
 use crate::domain::message::{MessageEvent, MessageState};
@@ -347,18 +343,19 @@ impl Outcome {
 /// Rows by (run, id), with their variant.
 type Keyed = HashMap<(i64, i64), i64>;
 
-/// Settles plain 250s of armed rows; what was settled.
+/// Settles plain 250s of armed rows; what was settled. Rows that stand otherwise are left to [`settle`].
 async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreError> {
-    const SQL: Pair = Pair {
-        sqlite: concat!(
-            settle_text!(sent_rows_text!("json_each($1)")),
-            " returning message.run_id, message.id, message.variant"
-        ),
-        postgres: concat!(
-            settle_text!(sent_rows_text!("json_array_elements(cast($1 as json))")),
-            " returning message.run_id, message.id, message.variant"
-        ),
-    };
+    const SQL: Pair = bulk!(
+        "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+             cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
+             cast(value ->> 4 as text) as remote_id
+           from",
+        "$1",
+        ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
+           from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
+             and message.state = 'armed' and message.sent_at_ms is null
+           returning message.run_id, message.id, message.variant"
+    );
     if plain.is_empty() {
         return Ok(Keyed::default());
     }
@@ -374,21 +371,63 @@ async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreE
     Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
 }
 
-/// Arms what may be armed; what was granted. An arm never waits: a row that someone else is touching is not armed.
+/// An entry of the suppression list that forbids a mail. What the reader may be asked about does not forbid asking
+/// ([`SuppressionReason::may_be_asked`](crate::domain::suppression::SuppressionReason::may_be_asked)). An address has few
+/// entries: the scope is no key to look them up by, or SQLite makes a table of two scopes for every mail.
+macro_rules! suppressed {
+    ($addr_key:literal, $scope:literal, $at_ms:literal) => {
+        concat!(
+            "exists (select 1 from suppression x where x.addr_key = ",
+            $addr_key,
+            " and x.scope || '' in ('all', ",
+            $scope,
+            ") and (x.expires_at_ms is null or x.expires_at_ms > ",
+            $at_ms,
+            ") and (",
+            $scope,
+            " <> '?' or x.reason not in ('unsubscribe', 'erased', 'soft_bounce')))"
+        )
+    };
+}
+
+/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. What may forbid it stands here and,
+/// for a single row, in [`swift`]: the queue's contract and simulation run both. `$join` has SQLite begin with the few
+/// wishes, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits.
+macro_rules! arm_text {
+    ($opened:literal, $join:literal, $lock:literal) => {
+        concat!(
+            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
+                 cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
+                 cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
+                 cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
+                 cast(value ->> 8 as bigint) as at_ms from ",
+            $opened,
+            "), ok as materialized (select a.* from a ",
+            $join,
+            " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
+                 and m.owner = $1
+               join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
+               left join member p on p.id = m.member_id
+               where (m.member_id is null or p.mail_epoch = a.mail_epoch) and not ",
+            suppressed!("a.addr_key", "a.scope", "a.at_ms"),
+            " ",
+            $lock,
+            ") update message set state = 'armed', armed_at_ms = coalesce(message.armed_at_ms, ok.at_ms),
+                 template_version_id = ok.template_version_id
+               from ok where message.run_id = ok.run_id and message.id = ok.id
+               returning message.run_id, message.id, message.variant"
+        )
+    };
+}
+
+/// Arms what may be armed; what was granted.
 async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreError> {
     const SQL: Pair = Pair {
-        sqlite: concat!(
-            arm_text!(wished_rows_text!("json_each($2)"), "cross join", "$1", ""),
-            " returning message.run_id, message.id, message.variant"
-        ),
-        postgres: concat!(
-            arm_text!(
-                wished_rows_text!("json_array_elements(cast($2 as json))"),
-                "join",
-                "$1",
-                " order by m.run_id, m.id for update of m skip locked"
-            ),
-            " returning message.run_id, message.id, message.variant"
+        sqlite: arm_text!("json_each($2)", "cross join", ""),
+        postgres: arm_text!(
+            "json_array_elements(cast($2 as json))",
+            "join",
+            "order by m.run_id, m.id for update of m skip locked"
         ),
     };
     if arms.is_empty() {
@@ -404,18 +443,52 @@ async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreEr
     Ok(rows.into_iter().map(|(run_id, id, variant)| ((run_id, id), variant)).collect())
 }
 
+/// Keeps what mails show: `$rows` selects run, message and record.
+macro_rules! shown_upsert {
+    ($rows:literal) => {
+        concat!(
+            "insert into shown (run_id, message_id, body) ",
+            $rows,
+            " on conflict (run_id, message_id) do update set body = excluded.body"
+        )
+    };
+}
+pub(super) use {shown_upsert, suppressed};
+
+/// Counts a turn of an epoch.
+pub(super) const TURNED: &str = "update daemon set turn_no = turn_no + 1 where id = $1";
+
 /// What was shown, the counts, and the turn's number.
 async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
     const SHOWN: Pair = Pair {
-        sqlite: shown_text!(shown_rows_text!("json_each($1)")),
-        postgres: shown_text!(shown_rows_text!("json_array_elements(cast($1 as json))")),
+        sqlite: shown_upsert!(
+            "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text)
+             from json_each($1) where true"
+        ),
+        postgres: shown_upsert!(
+            "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text)
+             from json_array_elements(cast($1 as json))"
+        ),
     };
-    const TURN: &str = turned_text!("$1");
     let shown = Rows::of(armed.iter().filter(|arm| !arm.shown.is_empty()).map(|arm| (arm.run_id, arm.id, &arm.shown)));
     if !shown.is_empty() {
         let (sql, shown) = (conn.pick(&SHOWN), shown.json());
         on!(conn.again(), "keep what was shown", c => sqlx::query(sql).bind(&shown).execute(&mut *c).await.map(|_| ()))?;
     }
     deltas.write(conn.again(), epoch).await?;
-    on!(conn, "count a turn", c => sqlx::query(TURN).bind(epoch).execute(&mut *c).await.map(|_| ()))
+    on!(conn, "count a turn", c => sqlx::query(TURNED).bind(epoch).execute(&mut *c).await.map(|_| ()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::suppression::{SCOPE_ASKING, SuppressionReason};
+
+    #[test]
+    fn the_text_names_the_reasons_one_may_be_asked_about() {
+        let text = suppressed!("a", "b", "c");
+        assert!(text.contains(&format!("<> '{SCOPE_ASKING}'")));
+        for reason in SuppressionReason::ALL {
+            assert_eq!(text.contains(&format!("'{reason}'")), reason.may_be_asked(), "{reason}");
+        }
+    }
 }

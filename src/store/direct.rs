@@ -63,6 +63,23 @@ pub fn run(
     statement.execute(params).map_err(|error| StoreError::direct(doing, error))
 }
 
+/// All rows of one prepared query, each read by `read`.
+///
+/// # Errors
+/// The database's, with what was attempted.
+pub fn rows<T>(
+    tx: &Transaction<'_>,
+    doing: &'static str,
+    sql: &'static str,
+    params: impl rusqlite::Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let failed = |error| StoreError::direct(doing, error);
+    let mut statement = tx.prepare_cached(sql).map_err(failed)?;
+    let found = statement.query_map(params, read).map_err(failed)?;
+    found.collect::<Result<_, _>>().map_err(failed)
+}
+
 /// Commits.
 ///
 /// # Errors

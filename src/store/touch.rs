@@ -1,6 +1,6 @@
 //! What members did in their mails: opens, clicks, unsubscribes, with the evidence.
 
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
 use super::{Conn, Pair, Rows, StoreError, direct};
 use crate::domain::campaign::RunDoc;
@@ -116,24 +116,57 @@ pub async fn append(mut conn: Conn<'_>, touches: &[Touch]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// As [`append`], row by row on the caller's own thread, which takes half the time there.
+/// Touches written by one statement, where nobody asks for their ids.
+const TOGETHER: usize = 8;
+
+macro_rules! eight_rows {
+    ($row:literal) => {
+        concat!("values ", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row)
+    };
+}
+
+/// As [`append`], in few rows at a time on the caller's own thread, which takes a third of the time there.
 ///
 /// # Crash
 /// As [`append`].
 pub fn append_directly(tx: &Transaction<'_>, touches: &[Touch]) -> Result<(), StoreError> {
-    const TOUCH: &str = insert_touches!("select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11", "");
+    const ONE: &str = insert_touches!("values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "");
+    const EIGHT: &str = insert_touches!(eight_rows!("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"), "");
     const LESSON: &str = "insert into outbox (source, ref_id, at_ms) values ('touch', ?1, ?2)";
+    let (lessons, silent): (Vec<&Touch>, Vec<&Touch>) = touches.iter().partition(|touch| touch.teaches());
+    let (eights, rest) = silent.as_chunks::<TOGETHER>();
+    for eight in eights {
+        insert(tx, EIGHT, eight)?;
+    }
+    for touch in rest {
+        insert(tx, ONE, &[touch])?;
+    }
+    for touch in lessons {
+        if insert(tx, ONE, &[touch])? > 0 {
+            direct::run(tx, "hand a click to learning", LESSON, (tx.last_insert_rowid(), touch.at_ms))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs an insert of as many touches as its text has rows; how many were kept.
+fn insert(tx: &Transaction<'_>, sql: &'static str, touches: &[&Touch]) -> Result<usize, StoreError> {
+    let failed = |error| StoreError::direct("record touches", error);
+    let mut statement = tx.prepare_cached(sql).map_err(failed)?;
+    let mut at = 0;
+    let mut bind = |value: &dyn rusqlite::ToSql| {
+        at += 1;
+        statement.raw_bind_parameter(at, value)
+    };
     for touch in touches {
         let Touch { at_ms, run, message, slot, url, method, agent, .. } = touch;
         let product = (touch.product != 0).then_some(touch.product);
         let (kind, class, ip) = (touch.kind.as_str(), touch.class.as_str(), touch.ip.to_string());
-        let row = params![at_ms, run, message, kind, class, slot, product, url, method, agent, ip];
-        let is_kept = direct::run(tx, "record a touch", TOUCH, row)? > 0;
-        if is_kept && touch.teaches() {
-            direct::run(tx, "hand a click to learning", LESSON, (tx.last_insert_rowid(), at_ms))?;
-        }
+        let row: [&dyn rusqlite::ToSql; 11] =
+            [at_ms, run, message, &kind, &class, slot, &product, url, method, agent, &ip];
+        row.into_iter().try_for_each(&mut bind).map_err(failed)?;
     }
-    Ok(())
+    statement.raw_execute().map_err(failed)
 }
 
 async fn hand_to_learning(conn: Conn<'_>, made: Vec<(i64, i64)>) -> Result<(), StoreError> {

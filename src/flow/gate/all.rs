@@ -47,7 +47,7 @@ impl Gates {
     /// The database's; what was to be told is told at the next tick.
     ///
     /// # Crash
-    /// Tokens and seats of a daemon that dies are lost and freed.
+    /// The tokens of a daemon that dies are lost, its seats are freed.
     pub async fn tick(&self, epoch: i64) -> Result<(), StoreError> {
         let now_ms = self.world.now_ms();
         let all: Vec<Arc<Gate>> = {

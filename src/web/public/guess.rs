@@ -15,6 +15,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use crate::base::World;
+use crate::domain::people::customer;
 
 /// Places that addresses share.
 const PLACES: u64 = 8_192;
@@ -50,16 +51,8 @@ impl Guesses {
     /// Counts a wrong token; `false`: this address has been wrong too often.
     pub fn may_be_wrong(&self, address: IpAddr) -> bool {
         let mut hasher = DefaultHasher::new();
-        (self.seed, network(address)).hash(&mut hasher);
+        (self.seed, customer(address)).hash(&mut hasher);
         self.places.check_key(&(hasher.finish() % PLACES)).is_ok()
-    }
-}
-
-/// What one party may well have of addresses: a single one of IPv4, 64 bits of IPv6.
-fn network(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() >> 64,
     }
 }
 
