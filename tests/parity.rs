@@ -39,6 +39,26 @@ async fn both_databases_hold_the_same_tables() {
     );
 }
 
+/// A list of words in a check is made anew, as a table, for every row that is written (migration 0014).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_checks_what_is_written_most_without_a_table() {
+    let sqlite = db::sqlite().await;
+    let mut lite = SqliteConnection::connect(&sqlite.url).await.expect("connect to SQLite");
+    for statement in [
+        "update message set state = 'sent' where id = 1",
+        "insert into touch (at_ms, run_id, message_id, kind, class, method, agent, ip) values (1, 1, 1, '', '', '', '', '')",
+        "update member set status = 'live' where id = 1",
+        "update consent set state = 'granted' where member_id = 1 and topic = ''",
+        "insert into consent_log (member_id, topic, state, at_ms, source, proof) values (1, '', '', 1, '', '')",
+        "update orders set status = 'pending' where id = 1",
+    ] {
+        let steps = sqlx::query(AssertSqlSafe(format!("explain {statement}"))).fetch_all(&mut lite).await.unwrap();
+        assert!(steps.len() > 10, "{statement} was not explained");
+        let tables = steps.iter().filter(|step| step.get::<String, _>("opcode") == "OpenEphemeral").count();
+        assert_eq!(tables, 0, "{statement} makes a table");
+    }
+}
+
 /// Everything about SQLite's tables, one fact a line. Checks are put into PostgreSQL's spelling by PostgreSQL.
 async fn sqlite_facts(lite: &mut SqliteConnection, pg: &mut PgConnection) -> BTreeSet<String> {
     const TABLES: &str = "select name, sql from sqlite_master where type = 'table' and name not like 'sqlite%'

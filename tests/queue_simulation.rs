@@ -54,13 +54,19 @@ impl Simulation {
         let leased =
             claim(&test.db, (self.run_id, 1), Mark::default(), n, self.epoch, self.world.now_ms()).await.unwrap();
         leased.committed.unwrap();
-        if self.draw(8) == 0 {
-            return; // The answer is lost: they stay leased, in nobody's hand, until the next crash.
-        }
+        let is_unknown = self.draw(8) == 0;
         for row in leased.rows {
             let member = row.member_id.unwrap();
             let mail_epoch = self.mail_epochs.get(&member).copied().unwrap_or(0);
-            self.held.push(Held { id: row.id, member, attempt: row.attempt, generation, mail_epoch, armed: false });
+            let held = Held { id: row.id, member, attempt: row.attempt, generation, mail_epoch, armed: false };
+            if is_unknown {
+                // Whether the claim was committed: what it would have leased is given back, as dispatch does.
+                let due_at_ms = self.world.now_ms();
+                let back = settle(self.run_id, &held, Outcome::Released { due_at_ms }, due_at_ms);
+                commit(&test.db, self.epoch, &[back]).await;
+                continue;
+            }
+            self.held.push(held);
         }
     }
 
