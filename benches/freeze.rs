@@ -111,7 +111,7 @@ impl Bench {
         let id = created.expect("a fresh name");
         let began = Instant::now();
         let frozen = loop {
-            plan::tick(&self.db, &self.world, &terms).await.expect("plan");
+            plan::tick(&self.db, &self.world, &terms, &[]).await.expect("plan");
             let run = run::by_id(self.db.reader().await.expect("a reader").conn(), id).await.expect("ask");
             if let Some(run) = run.filter(|run| run.state == RunState::Sending) {
                 break run.frozen_n;

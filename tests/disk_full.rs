@@ -2,6 +2,7 @@
 //! there is more.
 
 use crate::support::campaign::{Campaign, people};
+use crate::support::ear::Ear;
 use crate::support::sink::Sink;
 
 const MEMBERS: usize = 3_000;
@@ -16,7 +17,10 @@ fn bytes(campaign: &Campaign) -> u64 {
 async fn sending_stops_in_time_and_goes_on_when_there_is_room() {
     let sink = Sink::start().await;
     sink.away().await;
-    let mut campaign = Campaign::new(&sink, &people(MEMBERS), &[("DISK__RESERVE_BYTES", RESERVE)]);
+    let ear = Ear::start(([127, 0, 0, 1], 0).into(), false, &[], "").await;
+    let url = format!("http://{}/hook", ear.address);
+    let settings = [("DISK__RESERVE_BYTES", RESERVE), ("ALERT__WEBHOOK_URL", url.as_str()), ("ALERT__AFTER", "1h")];
+    let mut campaign = Campaign::new(&sink, &people(MEMBERS), &settings);
     // The audience is frozen while nothing can be sent.
     let daemon = campaign.home.start();
     campaign.start(None);
@@ -35,6 +39,8 @@ async fn sending_stops_in_time_and_goes_on_when_there_is_room() {
     assert_eq!(stopped.n("sent") + stopped.n("queued"), MEMBERS, "{stopped:?}");
     assert!(stopped.n("sent") > 0 && stopped.n("queued") > 0, "{stopped:?}");
     assert!(daemon.log_text().contains("raise [database] sqlite_bytes_max"), "{}", daemon.log_text());
+    ear.wait_for(1).await;
+    assert!(ear.heard()[0].body.contains("raise [database] sqlite_bytes_max"), "{}", ear.heard()[0].body);
     assert_eq!(daemon.stop(), 0, "it drains with a full database too");
     assert!(bytes(&campaign) <= most, "the database grew past its bound of {most} bytes");
 

@@ -22,10 +22,12 @@ const QUICK: [&str; 2] = ["drop view consent", "alter table consent_kept rename 
 both_dbs! {
     async fn an_audience_that_takes_too_long_puts_the_campaign_off(test) {
         let sink = Sink::start().await;
-        let home = match test.db.sqlite_path() {
+        let mut home = match test.db.sqlite_path() {
             Some(_) => Home::new(&format!("[database]\nurl = \"{}\"\n{}", test.url, sections(&sink))),
             None => Home::on_postgres(&test.url, &sections(&sink)),
         };
+        // Nobody listens there: what was to be told is in the database.
+        home.env("INDICIA__ALERT__WEBHOOK_URL", "http://127.0.0.1:9/");
         let everybody: Vec<String> = (0..MEMBERS).map(|n| format!("m{n}@mail.example")).collect();
         let campaign = Campaign::at(home, &everybody);
         campaign.start(None);
@@ -40,6 +42,7 @@ both_dbs! {
         assert!(shown["why"].as_str().is_some_and(|why| why.contains("took more than 10 s")), "{shown}");
         assert!(daemon.log_text().contains("its audience is not frozen"), "{}", daemon.log_text());
         assert_eq!(number(&test.db, "select count(*) from message").await, 0);
+        assert_eq!(number(&test.db, "select count(*) from alert where kind = 'campaign_put_off'").await, 1);
 
         execute(&test.db, QUICK.map(str::to_owned)).await;
         campaign.home.done(&["campaign", "resume", NAME]);

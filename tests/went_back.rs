@@ -2,6 +2,7 @@
 //! person decides.
 
 use crate::support::campaign::{Campaign, people};
+use crate::support::ear::Ear;
 use crate::support::sink::Sink;
 
 const MEMBERS: usize = 200;
@@ -9,7 +10,9 @@ const MEMBERS: usize = 200;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_campaign_stands_still_until_a_person_decides() {
     let sink = Sink::start().await;
-    let campaign = Campaign::new(&sink, &people(MEMBERS), &[]);
+    let ear = Ear::start(([127, 0, 0, 1], 0).into(), false, &[], "").await;
+    let url = format!("http://{}/hook", ear.address);
+    let campaign = Campaign::new(&sink, &people(MEMBERS), &[("ALERT__WEBHOOK_URL", &url)]);
     let home = &campaign.home;
     let database = home.path().join("data/indicia.db");
     let copy = home.path().join("copy.db");
@@ -35,6 +38,8 @@ async fn every_campaign_stands_still_until_a_person_decides() {
     let daemon = home.start();
     assert!(daemon.log_text().contains("gone back in time"), "{}", daemon.log_text());
     campaign.until(|shown| shown["state"] == "paused");
+    ear.wait_for(1).await;
+    assert!(ear.heard()[0].body.contains("gone back in time"), "{}", ear.heard()[0].body);
     let shown = home.json(&["campaign", "show", "survival"]);
     assert!(shown["why"].as_str().is_some_and(|why| why.contains("gone back in time")), "{shown}");
     assert_eq!(home.json(&["campaign", "show", "later"])["state"], "draft");

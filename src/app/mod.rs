@@ -2,6 +2,7 @@
 
 mod alert;
 pub mod alone;
+mod bell;
 mod carry;
 pub mod category_rules;
 pub mod check;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert::{self, Tell};
 use super::alone::Alone;
+use super::bell::{Bell, RouteWatch, Watched};
 use super::cli::{Failure, Session};
 use super::config::{Config, Route};
 use super::dkim;
@@ -33,7 +34,7 @@ use super::shaping;
 use super::signup;
 use super::tag_rules::tag_rules;
 use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
-use super::workers::{Crew, repeat};
+use super::workers::{Crew, Worker, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
 use crate::base::token::Keyring;
@@ -114,6 +115,7 @@ struct Base {
     metrics: Metrics,
     epoch: i64,
     clocks_agree: Arc<AtomicBool>,
+    bell: Bell,
     soft: CancellationToken,
     late: CancellationToken,
 }
@@ -161,6 +163,7 @@ impl Daemon {
             metrics: Metrics::new(),
             epoch,
             clocks_agree: Arc::new(AtomicBool::new(true)),
+            bell: Bell::new(session.db.clone(), &config),
             soft: CancellationToken::new(),
             late: CancellationToken::new(),
         };
@@ -272,7 +275,7 @@ async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, Failure> {
     let now_ms = session.now_ms();
     if went_back(session).await? {
         tracing::error!("{WENT_BACK}");
-        plan::doubt_all(&session.db, WENT_BACK, now_ms).await?;
+        plan::doubt_all(&session.db, &alert::ways(&session.config), WENT_BACK, now_ms).await?;
     }
     let mut tx = session.db.begin(Lane::Turn).await?;
     if alone {
@@ -340,7 +343,7 @@ impl Base {
         let bounds = (queue.claim_batch_max as usize, queue.active_max as usize);
         let dispatch = Dispatch::new(ids, turns, shelf.clone(), links, bounds);
         let poll = Duration::from_millis(queue.poll_ms.unsigned_abs());
-        let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes);
+        let disk = Disk::new(self.db.clone(), self.config.disk.reserve_bytes, self.bell.clone());
         let mut dispatching = Dispatching::new(dispatch, poll, disk, self.clocks_agree.clone(), self.soft.clone());
         let soft = self.soft.clone();
         crew.spawn_apart("dispatch", async move {
@@ -361,22 +364,30 @@ impl Base {
         let mut relate = Relate { db: self.db.clone(), world: self.world.clone(), every_ms, stop };
         let (soft, idle) = (self.soft.clone(), Duration::from_millis(every_ms.clamp(100, 60_000).unsigned_abs()));
         crew.spawn("relate", async move { repeat("relate", soft, idle, &mut relate).await });
-        let ways = alert::ways(&self.config);
-        let mut breakers =
-            Breakers { db: self.db.clone(), world: self.world.clone(), limits: self.config.breaker.0, ways };
+        let (db, world, bell) = (self.db.clone(), self.world.clone(), self.bell.clone());
+        let mut breakers = Breakers { db, world, limits: self.config.breaker.0, bell };
         let soft = self.soft.clone();
         crew.spawn("breakers", async move { repeat("breakers", soft, BREAKERS_LOOK, &mut breakers).await });
-        let mut plan = Plan { db: self.db.clone(), world: self.world.clone(), terms };
+        let bell = self.bell.clone();
+        let mut plan =
+            self.watched("moving campaigns on", Plan { db: self.db.clone(), world: self.world.clone(), terms, bell });
         let soft = self.soft.clone();
         crew.spawn("plan", async move { repeat("plan", soft, poll, &mut plan).await });
     }
 
-    /// Tells people what was stopped by itself.
+    /// Work whose failures people are told of when they last.
+    fn watched<W: Worker>(&self, about: &str, work: W) -> Watched<W> {
+        Watched::new(about, work, &self.bell, &self.world)
+    }
+
+    /// Tells people what was stopped by itself, and of routes that are down.
     fn tell(&self, crew: &mut Crew, links: &[Arc<RouteLink>], shelf: &Shelf) -> Result<(), Failure> {
         let base = (self.db.clone(), self.world.clone(), self.keyring.clone());
         if let Some(mut tell) = Tell::of(&self.config, base, shelf, links)? {
             let soft = self.soft.clone();
             crew.spawn("tell", async move { repeat("tell", soft, TELL_LOOK, &mut tell).await });
+            let (soft, mut routes) = (self.soft.clone(), RouteWatch::new(links, &self.bell, &self.world));
+            crew.spawn("routes", async move { repeat("routes", soft, RouteWatch::LOOK, &mut routes).await });
         }
         Ok(())
     }
@@ -392,6 +403,7 @@ impl Base {
             drain: self.soft.clone(),
             high_water: HighWater::new(&self.config.state_folder(), self.epoch),
             clocks_agree: self.clocks_agree.clone(),
+            bell: self.bell.clone(),
         };
         let beat = Duration::from_millis(self.config.queue.beat_ms.unsigned_abs());
         // It beats on while others drain: a daemon that finishes its work is not dead.
@@ -418,7 +430,9 @@ impl Base {
         let desk = bounce::Desk { db: self.db.clone(), keys: self.keyring.clone(), reader: Default::default(), rules };
         if let Some(folder) = inbound.maildir.clone() {
             let (desk, world) = (desk.clone(), self.world.clone());
-            let mut maildir = Maildir { desk, world, folder, mail_bytes_max: inbound.mail_bytes_max };
+            let about = format!("the Maildir {}", folder.display());
+            let maildir = Maildir { desk, world, folder, mail_bytes_max: inbound.mail_bytes_max };
+            let mut maildir = self.watched(&about, maildir);
             let (soft, poll) = (self.soft.clone(), Duration::from_millis(inbound.poll_ms.unsigned_abs()));
             crew.spawn("maildir", async move { repeat("maildir", soft, poll, &mut maildir).await });
         }
@@ -441,8 +455,10 @@ impl Base {
         let tls = Arc::new(TlsConfigs::native().0);
         for one in configured {
             let (name, account) = (one.name(), mailboxes::account(&self.config, one)?);
-            let mut mailbox =
+            let about = format!("the mailbox {name}");
+            let mailbox =
                 OtherMailbox { name, account, desk: desk.clone(), world: self.world.clone(), tls: tls.clone() };
+            let mut mailbox = self.watched(&about, mailbox);
             let (soft, poll) = (self.soft.clone(), Duration::from_millis(one.poll_ms.unsigned_abs()));
             crew.spawn("mailbox", async move { repeat("mailbox", soft, poll, &mut mailbox).await });
         }
@@ -460,7 +476,8 @@ impl Base {
         let soft = self.soft.clone();
         let idle = Duration::from_millis((self.config.signup.valid_ms / LAPSE_LOOKS).clamp(100, 60_000).unsigned_abs());
         crew.spawn("lapse", async move { repeat("lapse", soft, idle, &mut lapse).await });
-        let mut learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
+        let learn = Learn { db: self.db.clone(), world: self.world.clone(), rules, metrics: self.metrics.clone() };
+        let mut learn = self.watched("learning from events", learn);
         let soft = self.soft.clone();
         crew.spawn("learn", async move { repeat("learn", soft, LEARN_IDLE, &mut learn).await });
         let final_after_ms = self.config.tracking.final_after_ms;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::bell::Bell;
 use super::high_water::HighWater;
 use super::library::Shelf;
 use super::serve::recover_piece;
 use super::workers::Worker;
 use crate::base::World;
 use crate::base::metrics::Metrics;
-use crate::domain::alert::Way;
+use crate::domain::alert::Alert;
 use crate::domain::breaker::Limits;
 use crate::domain::message::MessageState;
 use crate::domain::tagging::Rules;
@@ -44,13 +45,14 @@ pub struct Plan {
     pub db: Db,
     pub world: World,
     pub terms: Terms,
+    pub bell: Bell,
 }
 
 impl Worker for Plan {
     type Error = PlanError;
 
     async fn tick(&mut self) -> Result<bool, PlanError> {
-        plan::tick(&self.db, &self.world, &self.terms).await
+        plan::tick(&self.db, &self.world, &self.terms, self.bell.ways()).await
     }
 }
 
@@ -59,15 +61,14 @@ pub struct Breakers {
     pub db: Db,
     pub world: World,
     pub limits: Limits,
-    /// Whom to tell.
-    pub ways: Vec<(Way, String)>,
+    pub bell: Bell,
 }
 
 impl Worker for Breakers {
     type Error = StoreError;
 
     async fn tick(&mut self) -> Result<bool, StoreError> {
-        breaker::tick(&self.db, &self.limits, &self.ways, self.world.now_ms()).await
+        breaker::tick(&self.db, &self.limits, self.bell.ways(), self.world.now_ms()).await
     }
 }
 
@@ -151,6 +152,7 @@ pub struct Watch {
     pub high_water: HighWater,
     /// Whether this machine's clock and the database's agree.
     pub clocks_agree: Arc<AtomicBool>,
+    pub bell: Bell,
 }
 
 impl Worker for Watch {
@@ -178,7 +180,7 @@ impl Watch {
             daemon::reap(tx.conn(), now_ms - dead_after_ms, now_ms).await?;
         }
         tx.commit().await?;
-        self.compare_clocks(theirs_ms.map_or(0, |theirs_ms| theirs_ms - now_ms));
+        self.compare_clocks(theirs_ms.map_or(0, |theirs_ms| theirs_ms - now_ms), now_ms).await;
         if let Some(turn_no) = turn_no {
             self.keep_high_water(turn_no, now_ms).await?;
         }
@@ -192,15 +194,18 @@ impl Watch {
 
 impl Watch {
     /// A daemon whose clock is off would send too early or too late, and judge others dead that live.
-    fn compare_clocks(&self, off_ms: i64) {
+    async fn compare_clocks(&self, off_ms: i64, now_ms: i64) {
         let agree = off_ms.abs() <= CLOCK_OFF_MAX_MS;
         if self.clocks_agree.swap(agree, Ordering::Relaxed) != agree {
             match agree {
                 true => tracing::info!("sending goes on: the database's clock and this machine's agree again"),
-                false => tracing::error!(
-                    off_ms,
-                    "sending stops: the database's clock is {off_ms} ms off this machine's; set both by NTP"
-                ),
+                false => {
+                    let why = format!(
+                        "sending stops: the database's clock is {off_ms} ms off this machine's; set both by NTP"
+                    );
+                    tracing::error!(off_ms, "{why}");
+                    self.bell.ring(&Alert::sending_stopped(&why, now_ms), now_ms).await;
+                }
             }
         }
     }
@@ -210,7 +215,7 @@ impl Watch {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!("{WENT_BACK}");
-                plan::doubt_all(&self.db, WENT_BACK, now_ms).await?;
+                plan::doubt_all(&self.db, self.bell.ways(), WENT_BACK, now_ms).await?;
                 self.high_water.accept(turn_no);
             }
             Err(error) => tracing::warn!(%error, "could not write the high-water mark: {error}"),
@@ -299,7 +304,7 @@ impl Worker for Dispatching {
 
     async fn tick(&mut self) -> Result<bool, StoreError> {
         if self.look.is_due() {
-            self.disk.look().await?;
+            self.disk.look(self.dispatch.world.now_ms()).await?;
         }
         if self.survey.is_due() {
             self.dispatch.survey().await?;
@@ -336,27 +341,29 @@ pub struct Disk {
     db: Db,
     reserve_bytes: u64,
     has_room: bool,
+    bell: Bell,
 }
 
 impl Disk {
-    pub fn new(db: Db, reserve_bytes: u64) -> Disk {
-        Disk { db, reserve_bytes, has_room: true }
+    pub fn new(db: Db, reserve_bytes: u64, bell: Bell) -> Disk {
+        Disk { db, reserve_bytes, has_room: true, bell }
     }
 
     /// Looks at the free space, and says once when it ends and once when there is room again. What is kept free is at
     /// most a tenth of all: a small database may be used too.
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self, now_ms: i64) -> Result<(), StoreError> {
         let Some(room) = self.db.room().await? else { return Ok(()) };
         let reserve = self.reserve_bytes.min(room.of_bytes / 10);
         let has_room = room.free_bytes > reserve;
         if self.has_room && !has_room {
-            tracing::error!(
-                free_bytes = room.free_bytes,
-                reserve_bytes = reserve,
+            let why = format!(
                 "sending stops: the database has {} bytes of room left, and {reserve} are kept to write down what was \
                  sent; make room, or raise [database] sqlite_bytes_max",
                 room.free_bytes,
             );
+            tracing::error!(free_bytes = room.free_bytes, reserve_bytes = reserve, "{why}");
+            // What is kept is room enough for this too.
+            self.bell.ring(&Alert::sending_stopped(&why, now_ms), now_ms).await;
         } else if has_room && !self.has_room {
             tracing::info!(free_bytes = room.free_bytes, "sending goes on: there is room again");
         }

@@ -72,7 +72,15 @@ impl Tally {
     }
 }
 
+/// Complaints are told of from this part of the limit on that pauses: providers begin to mind there.
+const COMPLAINTS_WARN: f64 = 1.0 / 3.0;
+
 impl Limits {
+    /// Whether complaints are to be told of, before they are so many that the campaign is paused.
+    pub fn warns(&self, complaints: Tally) -> bool {
+        complaints.tried >= self.after && complaints.hits > 0 && complaints.share() >= self.complaints * COMPLAINTS_WARN
+    }
+
     /// Whether a fuse blows at this tally.
     pub fn blows(&self, fuse: Fuse, tally: Tally) -> bool {
         let reaches = |limit: f64| tally.tried >= self.after && tally.hits > 0 && tally.share() >= limit;
@@ -129,6 +137,12 @@ mod tests {
         assert!(limits.blows(Fuse::Complaints, tally(10_000, 30)));
         assert!(limits.blows(Fuse::Content, tally(30, 20)) && !limits.blows(Fuse::Content, tally(30, 19)));
         assert!(limits.blows(Fuse::Auth, tally(1, 1)) && !limits.blows(Fuse::Auth, tally(900, 0)));
+    }
+
+    #[test]
+    fn complaints_are_told_of_from_one_in_a_thousand_on() {
+        let limits = Limits::default();
+        assert!(limits.warns(tally(1_000, 1)) && !limits.warns(tally(2_000, 1)) && !limits.warns(tally(499, 9)));
     }
 
     #[test]

@@ -1,16 +1,13 @@
 //! Breakers: a campaign that does harm is paused before it costs the sender's name, and a provider that refuses us is
 //! left alone for a while. Both say why, in words.
 
-use crate::domain::alert::{Alert, AlertKind, Way};
+use crate::domain::alert::{Alert, AlertKind, Ways};
 use crate::domain::breaker::{BLOCK_WITHIN_MS, Fuse, Limits, Tally, words};
 use crate::domain::message::{MessageState, RunEvent, RunState};
 use crate::queue::count;
 use crate::store::breaker::{self, Block};
 use crate::store::run::{self, Run};
 use crate::store::{Db, Lane, StoreError, alert, gate};
-
-/// How people are told, and whom each way leads to.
-pub type Ways = [(Way, String)];
 
 /// Looks at every sending run once. Says whether something was stopped.
 ///
@@ -43,7 +40,11 @@ async fn pause(db: &Db, limits: &Limits, ways: &Ways, run: &Run, now_ms: i64) ->
     let trips = breaker::trips(reader.conn(), run.id).await?;
     let tally = |fuse: &Fuse| Tally { tried, hits: hits.get(fuse).copied().unwrap_or(0) };
     let since = |fuse: &Fuse| tally(fuse).since(trips.get(fuse).copied().unwrap_or_default());
-    let Some(fuse) = Fuse::ALL.iter().find(|fuse| limits.blows(**fuse, since(fuse))).copied() else { return Ok(false) };
+    let Some(fuse) = Fuse::ALL.iter().find(|fuse| limits.blows(**fuse, since(fuse))).copied() else {
+        drop(reader);
+        warn(db, limits, ways, run, since(&Fuse::Complaints), now_ms).await?;
+        return Ok(false);
+    };
     let said = breaker::last_said(reader.conn(), run.id, fuse).await?;
     drop(reader);
     let why = words(fuse, since(&fuse), said.as_deref());
@@ -64,6 +65,34 @@ async fn pause(db: &Db, limits: &Limits, ways: &Ways, run: &Run, now_ms: i64) ->
     tx.commit().await?;
     tracing::error!(run = run.id, fuse = %fuse, "campaign {} {why}", run.campaign);
     Ok(true)
+}
+
+/// Tells once of a run that more readers complain than is good.
+async fn warn(db: &Db, limits: &Limits, ways: &Ways, run: &Run, tally: Tally, now_ms: i64) -> Result<(), StoreError> {
+    if ways.is_empty() || !limits.warns(tally) {
+        return Ok(());
+    }
+    let once = format!("run {} complaints", run.id);
+    let mut reader = db.reader().await?;
+    if alert::is_known(reader.conn(), &once).await? {
+        return Ok(());
+    }
+    drop(reader);
+    let (campaign, Tally { tried, hits }, percent) = (&run.campaign, tally, 100.0 * tally.share());
+    let told = Alert {
+        once,
+        kind: AlertKind::Complaints,
+        about: campaign.clone(),
+        subject: format!("Readers of campaign {campaign} complain"),
+        body: format!(
+            "{hits} of {tried} readers ({percent:.2} %) of campaign {campaign} called it spam; at {:.2} % it is paused. \
+             What to do: narrow the segment to people who read you, before the next one",
+            100.0 * limits.complaints
+        ),
+    };
+    let mut tx = db.begin(Lane::Bulk).await?;
+    alert::add(tx.conn(), &told, ways, now_ms).await?;
+    tx.commit().await
 }
 
 /// Closes the gates of providers that refuse our address.

@@ -419,6 +419,7 @@ impl Courier {
         let was_up = self.link.health.is_up(now_ms);
         let retry_at_ms = self.link.health.failed(now_ms);
         if was_up {
+            self.link.health.say(mask_addresses(&clean(&failure.to_string(), REMOTE_ID_BYTES_MAX)), now_ms);
             tracing::warn!(route = %self.link.route.name, %failure, pause_ms = retry_at_ms - now_ms, "route in trouble");
         }
     }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use crate::base::World;
+use crate::domain::alert::{Alert, Ended, Ways};
 use crate::domain::campaign::{MailClass, STANDING_MS};
 use crate::domain::message::{MessageState, RunEvent, RunState};
 use crate::queue::enqueue::Manner;
 use crate::queue::sweep::{self, SWEEP_BATCH_MAX, Sweep};
 use crate::queue::{audit, count, enqueue};
 use crate::store::run::{self, Run};
-use crate::store::{Db, Lane, StoreError, segment};
+use crate::store::{Db, Lane, StoreError, alert, segment};
 
 /// The work of one chunk on a SQLite file, whose one writer others wait for.
 const CHUNK_SQLITE: Duration = Duration::from_millis(10);
@@ -41,18 +42,19 @@ pub enum PlanError {
     Segment { campaign: String, error: String },
 }
 
-/// Looks at every run once and moves what can move. Returns whether anything moved.
+/// Looks at every run once and moves what can move; people hear by `ways` of what needs them. Returns whether anything
+/// moved.
 ///
 /// # Errors
 /// The first run's that failed; the others were still looked at.
-pub async fn tick(db: &Db, world: &World, terms: &Terms) -> Result<bool, PlanError> {
+pub async fn tick(db: &Db, world: &World, terms: &Terms, ways: &Ways) -> Result<bool, PlanError> {
     let mut reader = db.reader().await?;
     let runs = run::active(reader.conn()).await?;
     drop(reader);
     let mut moved = false;
     let mut failed = None;
     for run in runs {
-        match step(db, world, terms, &run).await {
+        match step(db, world, (terms, ways), &run).await {
             Ok(did) => moved |= did,
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -60,14 +62,14 @@ pub async fn tick(db: &Db, world: &World, terms: &Terms) -> Result<bool, PlanErr
     failed.map_or(Ok(moved), Err)
 }
 
-async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, PlanError> {
+async fn step(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Run) -> Result<bool, PlanError> {
     let now_ms = world.now_ms();
     match run.state {
         RunState::Approved if run.scheduled_for_ms <= now_ms => {
             Ok(shift(db, run, RunEvent::FreezeStarted, now_ms).await?)
         }
-        RunState::Freezing => freeze(db, world, terms, run).await,
-        RunState::Sending => send_on(db, terms, run, now_ms).await,
+        RunState::Freezing => freeze(db, world, (terms, ways), run).await,
+        RunState::Sending => send_on(db, (terms, ways), run, now_ms).await,
         RunState::Pausing => {
             let mut reader = db.reader().await?;
             if !run::is_still(reader.conn(), run.id).await? {
@@ -78,7 +80,7 @@ async fn step(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, 
         }
         RunState::Cancelling => {
             let swept = sweep_piece(db, run, Sweep::Cancelled, terms.epoch, now_ms).await?;
-            Ok(swept > 0 || end_if_drained(db, run, now_ms).await?)
+            Ok(swept > 0 || end_if_drained(db, &[], run, now_ms).await?)
         }
         _ => Ok(false),
     }
@@ -109,12 +111,13 @@ pub async fn retry(db: &Db, run: &Run, what: Sweep, now_ms: i64) -> Result<Optio
 }
 
 /// Takes every run that is not over out of the daemons' hands until a person decides, because of `why`: what sends is
-/// paused, what has not begun is a draft again.
+/// paused, what has not begun is a draft again. People are told.
 ///
 /// # Crash
 /// All of them or none.
-pub async fn doubt_all(db: &Db, why: &str, now_ms: i64) -> Result<(), StoreError> {
+pub async fn doubt_all(db: &Db, ways: &Ways, why: &str, now_ms: i64) -> Result<(), StoreError> {
     let mut tx = db.begin(Lane::Bulk).await?;
+    alert::add(tx.conn(), &Alert::sending_stopped(why, now_ms), ways, now_ms).await?;
     for run in run::active(tx.conn()).await? {
         if run::shift(tx.conn(), &run, RunEvent::Doubted, now_ms).await?.is_some() {
             run::set_why(tx.conn(), run.id, why).await?;
@@ -124,8 +127,21 @@ pub async fn doubt_all(db: &Db, why: &str, now_ms: i64) -> Result<(), StoreError
 }
 
 async fn shift(db: &Db, run: &Run, event: RunEvent, now_ms: i64) -> Result<bool, StoreError> {
+    shift_and_tell(db, run, event, (None, &[]), now_ms).await
+}
+
+async fn shift_and_tell(
+    db: &Db,
+    run: &Run,
+    event: RunEvent,
+    (told, ways): (Option<&Alert>, &Ways),
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let mut tx = db.begin(Lane::Bulk).await?;
     let moved = run::shift(tx.conn(), run, event, now_ms).await?;
+    if let Some(told) = told.filter(|_| moved.is_some()) {
+        alert::add(tx.conn(), told, ways, now_ms).await?;
+    }
     tx.commit().await?;
     if let Some(state) = moved {
         tracing::info!(run = run.id, campaign = %run.campaign, "campaign {} is {state}", run.campaign);
@@ -135,7 +151,7 @@ async fn shift(db: &Db, run: &Run, event: RunEvent, now_ms: i64) -> Result<bool,
 
 /// Expires what is no longer worth sending, and ends the run when nothing is left to do. A standing run waits for more
 /// until its month is over.
-async fn send_on(db: &Db, terms: &Terms, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
+async fn send_on(db: &Db, (terms, ways): (&Terms, &Ways), run: &Run, now_ms: i64) -> Result<bool, PlanError> {
     if run.doc.is_standing() && now_ms < run.scheduled_for_ms + STANDING_MS {
         return Ok(false);
     }
@@ -148,7 +164,7 @@ async fn send_on(db: &Db, terms: &Terms, run: &Run, now_ms: i64) -> Result<bool,
     {
         return Ok(true);
     }
-    end_if_drained(db, run, now_ms).await
+    end_if_drained(db, ways, run, now_ms).await
 }
 
 async fn sweep_piece(db: &Db, run: &Run, what: Sweep, epoch: i64, now_ms: i64) -> Result<i64, StoreError> {
@@ -162,7 +178,7 @@ async fn sweep_piece(db: &Db, run: &Run, what: Sweep, epoch: i64, now_ms: i64) -
 }
 
 /// Ends a run whose account says that nothing is on its way, after its rows say so too; the audit compares the rest.
-async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
+async fn end_if_drained(db: &Db, ways: &Ways, run: &Run, now_ms: i64) -> Result<bool, PlanError> {
     let mut reader = db.reader().await?;
     let counts = count::of_run(reader.conn(), run.id).await?;
     let open = [MessageState::Queued, MessageState::Leased, MessageState::Armed];
@@ -177,21 +193,27 @@ async fn end_if_drained(db: &Db, run: &Run, now_ms: i64) -> Result<bool, PlanErr
     if !differences.is_empty() {
         tracing::error!(run = run.id, ?differences, "campaign {}: the counts do not agree with the rows", run.campaign);
     }
-    Ok(shift(db, run, RunEvent::Drained, now_ms).await?)
+    let n = |state| count::sum(&counts, state);
+    let ended =
+        Ended { sent: n(MessageState::Sent), failed: n(MessageState::Failed), in_doubt: n(MessageState::InDoubt) };
+    let told = Alert::short(run.id, &run.campaign, run.generation, &ended);
+    Ok(shift_and_tell(db, run, RunEvent::Drained, (told.as_ref(), ways), now_ms).await?)
 }
 
 /// Makes a run that cannot be frozen a draft again, and says why: nothing of it was sent.
-async fn put_off(db: &Db, run: &Run, why: &str, now_ms: i64) -> Result<bool, StoreError> {
+async fn put_off(db: &Db, ways: &Ways, run: &Run, why: &str, now_ms: i64) -> Result<bool, StoreError> {
     tracing::error!(run = run.id, campaign = %run.campaign, "campaign {}: its audience is not frozen: {why}", run.campaign);
     let mut tx = db.begin(Lane::Bulk).await?;
     let moved = run::shift(tx.conn(), run, RunEvent::Doubted, now_ms).await?;
     run::set_why(tx.conn(), run.id, why).await?;
+    let told = Alert::put_off(run.id, &run.campaign, run.generation, why);
+    alert::add(tx.conn(), &told, ways, now_ms).await?;
     tx.commit().await?;
     Ok(moved.is_some())
 }
 
 /// Freezes the whole audience, chunk by chunk. Whoever dies in between, the next planner goes on at the cursor.
-async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool, PlanError> {
+async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Run) -> Result<bool, PlanError> {
     let segment_fault = |error: String| PlanError::Segment { campaign: run.campaign.clone(), error };
     let mut reader = db.reader().await?;
     let last_id = enqueue::last_member(reader.conn()).await?;
@@ -218,7 +240,7 @@ async fn freeze(db: &Db, world: &World, terms: &Terms, run: &Run) -> Result<bool
             }
             Err(error @ StoreError::TooLong { .. }) => {
                 drop(tx);
-                return Ok(put_off(db, run, &error.to_string(), now_ms).await?);
+                return Ok(put_off(db, ways, run, &error.to_string(), world.now_ms()).await?);
             }
             Err(error) => return Err(error.into()),
         }

@@ -35,6 +35,13 @@ pub async fn add(mut conn: Conn<'_>, alert: &Alert, ways: &[(Way, String)], now_
     Ok(())
 }
 
+/// Whether an event was written down already.
+pub async fn is_known(conn: Conn<'_>, once: &str) -> Result<bool, StoreError> {
+    const SQL: &str = "select count(*) from (select 1 as x from alert where once = $1 limit 1) q";
+    let known: i64 = on!(conn, "look what was told", c => sqlx::query_scalar(SQL).bind(once).fetch_one(&mut *c).await)?;
+    Ok(known == 1)
+}
+
 /// Whether anything is to be told now.
 pub async fn is_due(conn: Conn<'_>, now_ms: i64) -> Result<bool, StoreError> {
     const SQL: &str = "select count(*) from (select 1 as x from alert where due_at_ms <= $1 limit 1) q";

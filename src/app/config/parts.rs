@@ -344,6 +344,8 @@ pub struct Alert {
     pub webhook_url: Option<String>,
     /// The file whose first line signs it.
     pub webhook_secret_file: Option<PathBuf>,
+    /// How long a route is down or some work fails before a person is told.
+    pub after_ms: i64,
 }
 
 impl Alert {
@@ -362,7 +364,13 @@ impl Alert {
         if let Some(Err(error)) = webhook_url.as_deref().map(Address::parse) {
             s.fault("webhook_url", &error.to_string(), "write an https address, or http to this machine");
         }
-        Alert { mail, sender: s.text("sender"), webhook_url, webhook_secret_file: s.path("webhook_secret_file") }
+        Alert {
+            mail,
+            sender: s.text("sender"),
+            webhook_url,
+            webhook_secret_file: s.path("webhook_secret_file"),
+            after_ms: s.duration_ms("after", 1).unwrap_or(300_000),
+        }
     }
 }
 

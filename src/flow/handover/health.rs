@@ -1,5 +1,6 @@
 //! Whether a route can be reached.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 /// Whether a route can be reached: a route that cannot is left alone for a while, longer each time.
@@ -8,6 +9,8 @@ pub struct Health {
     last_pause_ms: i64,
     failures: AtomicU32,
     retry_at_ms: AtomicI64,
+    /// Since when nothing went well, and what was the matter last.
+    trouble: Mutex<Option<(i64, String)>>,
     missing_replies: AtomicU32,
     lockstep_until_ms: AtomicI64,
 }
@@ -22,6 +25,7 @@ impl Health {
             last_pause_ms,
             failures: AtomicU32::new(0),
             retry_at_ms: AtomicI64::new(0),
+            trouble: Mutex::default(),
             missing_replies: AtomicU32::new(0),
             lockstep_until_ms: AtomicI64::new(0),
         }
@@ -38,7 +42,22 @@ impl Health {
 
     /// The route answered as it should.
     pub fn succeeded(&self) {
-        self.failures.store(0, Ordering::Relaxed);
+        if self.failures.swap(0, Ordering::Relaxed) > 0 {
+            *self.trouble.lock().expect("nothing panics while holding it") = None;
+        }
+    }
+
+    /// Says what was the matter.
+    pub fn say(&self, what: String, now_ms: i64) {
+        let mut trouble = self.trouble.lock().expect("nothing panics while holding it");
+        let since_ms = trouble.as_ref().map_or(now_ms, |(since_ms, _)| *since_ms);
+        *trouble = Some((since_ms, what));
+    }
+
+    /// Since when nothing went well and what was the matter last, while it is left alone for that.
+    pub fn trouble(&self, now_ms: i64) -> Option<(i64, String)> {
+        let trouble = self.trouble.lock().expect("nothing panics while holding it").clone();
+        trouble.filter(|_| !self.is_up(now_ms))
     }
 
     /// The route could not be used. Of many couriers that see one failure, the first counts it. Returns when to try again.
@@ -90,5 +109,18 @@ mod tests {
         health.succeeded();
         let now = health.retry_at_ms() + 1;
         assert_eq!(health.failed(now), now + 1_000);
+    }
+
+    #[test]
+    fn a_trouble_is_known_from_its_first_failure_until_something_goes_well() {
+        let health = Health::new(1_000, 60_000);
+        health.failed(10);
+        health.say("first".to_owned(), 10);
+        health.failed(2_000);
+        health.say("second".to_owned(), 2_000);
+        assert_eq!(health.trouble(2_500), Some((10, "second".to_owned())));
+        assert_eq!(health.trouble(health.retry_at_ms()), None, "nobody knows whether it still is");
+        health.succeeded();
+        assert_eq!(health.trouble(2_500), None);
     }
 }
