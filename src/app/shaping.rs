@@ -76,6 +76,6 @@ pub fn look_up_servers(
             return tracing::warn!(%error, "providers are known by the domains of shaping.toml alone: {error}");
         }
     };
-    let mut servers = Servers { round: Round::new(db, table, dns, epoch), world };
+    let mut servers = Servers { round: Round::new(db, table, dns, epoch, config.dns.own_from), world };
     crew.spawn("servers", async move { repeat("servers", stop, SERVERS_LOOK, &mut servers).await });
 }

@@ -22,6 +22,7 @@ pub mod retry;
 pub mod routing;
 pub mod segment;
 pub mod shown;
+pub mod site;
 pub mod suppression;
 pub mod tagging;
 pub mod template;

@@ -162,6 +162,11 @@ impl ProviderTable {
         self.name(servers.iter().find_map(known))
     }
 
+    /// Whether it is a provider of the table, or one of those that are always there.
+    pub fn knows(&self, name: &str) -> bool {
+        [OTHER, NULL_MX].contains(&name) || self.names().any(|known| known == name)
+    }
+
     fn name(&self, at: Option<usize>) -> &str {
         at.map_or(OTHER, |at| &self.providers[at].0)
     }

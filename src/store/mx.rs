@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::{Conn, Pair, Rows, StoreError};
+use crate::domain::provider::OTHER;
 use crate::{bulk, on};
 
-/// The providers of domains that were looked up, with when that is to be asked again.
+/// The providers of domains that were looked up, or the names of servers that were nobody's, with when that is to be asked
+/// again.
 pub async fn known(conn: Conn<'_>, domains: &[&str]) -> Result<HashMap<String, (String, i64)>, StoreError> {
     const SQL: Pair = bulk!(
         "with row(domain) as (select value ->> 0 from",
@@ -19,6 +21,23 @@ pub async fn known(conn: Conn<'_>, domains: &[&str]) -> Result<HashMap<String, (
     let rows: Vec<(String, String, i64)> =
         on!(conn, "look up mail servers", c => sqlx::query_as(sql).bind(&rows).fetch_all(&mut *c).await)?;
     Ok(rows.into_iter().map(|(domain, provider, expires)| (domain, (provider, expires))).collect())
+}
+
+/// The providers of domains that were looked up: servers that are no provider of their own belong to [`OTHER`].
+pub async fn providers(conn: Conn<'_>, domains: &[&str]) -> Result<HashMap<String, String>, StoreError> {
+    const SQL: Pair = bulk!(
+        "with row(domain) as (select value ->> 0 from",
+        "$1",
+        ") select m.domain, coalesce(p.name, $2) from row join mx m on m.domain = row.domain
+           left join provider p on p.name = m.provider"
+    );
+    if domains.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (sql, rows) = (conn.pick(&SQL), Rows::of(domains.iter().map(|domain| (domain,))).json());
+    let rows: Vec<(String, String)> =
+        on!(conn, "look up providers", c => sqlx::query_as(sql).bind(&rows).bind(OTHER).fetch_all(&mut *c).await)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Keeps what was found, as (domain, provider), until an instant.

@@ -62,6 +62,8 @@ pub struct DnsServers {
     pub servers: Vec<SocketAddr>,
     /// Whether the mail servers of members' domains are looked up.
     pub providers: bool,
+    /// From so many members on a mail server that `shaping.toml` does not list is a provider of its own.
+    pub own_from: i64,
 }
 
 impl DnsServers {
@@ -75,6 +77,7 @@ impl DnsServers {
                 }
             }
         }
-        DnsServers { servers, providers: s.flag("providers").unwrap_or(true) }
+        let own_from = s.number("own_from", 2, i64::MAX).unwrap_or(1_000);
+        DnsServers { servers, providers: s.flag("providers").unwrap_or(true), own_from }
     }
 }

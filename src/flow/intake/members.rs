@@ -350,8 +350,8 @@ impl Desk {
         let domains = people.iter().map(|person| person.now.email.rsplit('@').next().unwrap_or_default());
         let unlisted: HashSet<&str> = domains.clone().filter(|domain| !self.table.lists(domain)).collect();
         // What DNS said of a domain before holds for who comes now.
-        let found = mx::known(conn.again(), &unlisted.into_iter().collect::<Vec<_>>()).await?;
-        let name = |domain: &str| found.get(domain).map_or_else(|| self.table.of(domain), |(name, _)| name).to_owned();
+        let found = mx::providers(conn.again(), &unlisted.into_iter().collect::<Vec<_>>()).await?;
+        let name = |domain: &str| found.get(domain).map_or_else(|| self.table.of(domain), String::as_str).to_owned();
         let names: Vec<String> = domains.map(name).collect();
         let missing: HashSet<&str> =
             names.iter().map(String::as_str).filter(|name| !self.providers.contains_key(*name)).collect();
