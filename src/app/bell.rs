@@ -34,12 +34,10 @@ impl Bell {
     }
 
     /// Writes an alert down. That it cannot be is logged: whoever rings has other things to do.
-    pub async fn ring(&self, alert: &Alert, now_ms: i64) -> bool {
-        let written = self.write(alert, now_ms).await;
-        if let Err(error) = &written {
+    pub async fn ring(&self, alert: &Alert, now_ms: i64) {
+        if let Err(error) = self.write(alert, now_ms).await {
             tracing::warn!(%error, "what people are to be told was not written down: {error}");
         }
-        written.is_ok()
     }
 
     async fn write(&self, alert: &Alert, now_ms: i64) -> Result<(), StoreError> {
@@ -51,9 +49,10 @@ impl Bell {
         tx.commit().await
     }
 
-    /// Tells of a trouble, if there is one since long enough and nobody was told today.
+    /// Tells of a trouble, if there is one since long enough and nobody was told today. What cannot be written down, as
+    /// when the trouble is the database's own, is tried again the next time it is looked at.
     async fn tell(&self, told: &mut ToldOn, since_ms: Option<i64>, now_ms: i64, alert: impl FnOnce() -> Alert) {
-        if told.is_due(since_ms, self.after_ms, now_ms) && self.ring(&alert(), now_ms).await {
+        if told.is_due(since_ms, self.after_ms, now_ms) && self.write(&alert(), now_ms).await.is_ok() {
             told.told(now_ms);
         }
     }

@@ -204,7 +204,7 @@ impl Watch {
                         "sending stops: the database's clock is {off_ms} ms off this machine's; set both by NTP"
                     );
                     tracing::error!(off_ms, "{why}");
-                    self.bell.ring(&Alert::sending_stopped(&why, now_ms), now_ms).await;
+                    self.bell.ring(&Alert::sending_stopped("clock", &why, now_ms), now_ms).await;
                 }
             }
         }
@@ -363,7 +363,7 @@ impl Disk {
             );
             tracing::error!(free_bytes = room.free_bytes, reserve_bytes = reserve, "{why}");
             // What is kept is room enough for this too.
-            self.bell.ring(&Alert::sending_stopped(&why, now_ms), now_ms).await;
+            self.bell.ring(&Alert::sending_stopped("disk", &why, now_ms), now_ms).await;
         } else if has_room && !self.has_room {
             tracing::info!(free_bytes = room.free_bytes, "sending goes on: there is room again");
         }

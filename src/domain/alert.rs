@@ -54,7 +54,7 @@ pub struct Alert {
     /// Names the event: of it nobody is told twice.
     pub once: String,
     pub kind: AlertKind,
-    /// The campaign, or the provider and the route.
+    /// The campaign, the provider and the route, the work, or what stopped all.
     pub about: String,
     pub subject: String,
     /// Why, and what to do.
@@ -68,10 +68,10 @@ impl Alert {
         Alert { once, kind, about: about.to_owned(), subject, body }
     }
 
-    /// Sending stopped as a whole.
-    pub fn sending_stopped(why: &str, now_ms: i64) -> Alert {
+    /// Sending stopped as a whole, on account of the `disk`, the `clock` or the `database`.
+    pub fn sending_stopped(about: &str, why: &str, now_ms: i64) -> Alert {
         let subject = "Nothing is sent any more".to_owned();
-        Alert::of_today(AlertKind::SendingStopped, "sending", subject, why.to_owned(), now_ms)
+        Alert::of_today(AlertKind::SendingStopped, about, subject, why.to_owned(), now_ms)
     }
 
     /// A run's audience could not be frozen, because of `why`.

@@ -117,7 +117,7 @@ pub async fn retry(db: &Db, run: &Run, what: Sweep, now_ms: i64) -> Result<Optio
 /// All of them or none.
 pub async fn doubt_all(db: &Db, ways: &Ways, why: &str, now_ms: i64) -> Result<(), StoreError> {
     let mut tx = db.begin(Lane::Bulk).await?;
-    alert::add(tx.conn(), &Alert::sending_stopped(why, now_ms), ways, now_ms).await?;
+    alert::add(tx.conn(), &Alert::sending_stopped("database", why, now_ms), ways, now_ms).await?;
     for run in run::active(tx.conn()).await? {
         if run::shift(tx.conn(), &run, RunEvent::Doubted, now_ms).await?.is_some() {
             run::set_why(tx.conn(), run.id, why).await?;
