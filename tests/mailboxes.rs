@@ -115,9 +115,10 @@ impl Shop {
 
     /// A mail that the server will not give stands in nobody's way once one behind it was given.
     async fn passes_over_what_is_withheld(&self) {
-        self.office.moods(&[Mood::Withholds; 100]);
-        self.office.deliver(&self.bounce_of("m3@mail.example"));
-        self.office.deliver(&self.bounce_of("m4@post.example"));
+        self.office.moods(&[Mood::Withholds; 1_000]);
+        // A look that began before is in another mood.
+        self.office.sessions(2).await;
+        self.office.deliver_together(&[&self.bounce_of("m3@mail.example"), &self.bounce_of("m4@post.example")]);
         self.office.sessions(3).await;
         self.office.moods(&[]);
         assert_eq!(self.reason("m4@post.example").as_deref(), Some("hard_bounce"), "{}", self.daemon.log_text());

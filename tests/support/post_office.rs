@@ -102,10 +102,17 @@ impl PostOffice {
     }
 
     pub fn deliver(&self, mail: &str) {
+        self.deliver_together(&[mail]);
+    }
+
+    /// No session sees one of them without the others.
+    pub fn deliver_together(&self, mails: &[&str]) {
         let mut store = self.store.lock().expect("no panic holds it");
-        let uid = store.uid_next;
-        store.uid_next += 1;
-        store.mails.push(Kept { uid, mail: mail.as_bytes().to_vec(), is_deleted: false });
+        for mail in mails {
+            let uid = store.uid_next;
+            store.uid_next += 1;
+            store.mails.push(Kept { uid, mail: mail.as_bytes().to_vec(), is_deleted: false });
+        }
     }
 
     /// What lies in the mailbox.
