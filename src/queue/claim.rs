@@ -38,7 +38,8 @@ pub struct Leased {
     pub committed: Result<(), StoreError>,
 }
 
-/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order. On SQLite it blocks the thread.
+/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order. On SQLite it
+/// blocks the thread.
 ///
 /// # Errors
 /// The database's; nothing was leased.
