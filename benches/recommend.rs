@@ -52,7 +52,7 @@ fn main() {
 /// Counts generated lines: popular products oftener, each member in a corner of the catalogue of its own.
 fn count(lines: usize) -> Tables {
     let mut rng = StdRng::seed_from_u64(9);
-    let mut counter = Counter::new(PRODUCTS as usize, NOW_MS);
+    let mut counter = Counter::new((0..PRODUCTS).map(|product| (product % 12) as u8).collect(), NOW_MS);
     for _ in 0..lines / LINES_PER_MEMBER {
         let corner = rng.random_range(0..60) * 250;
         let mut deeds: Vec<Deed> = (0..LINES_PER_MEMBER).map(|_| deed(corner, &mut rng)).collect();

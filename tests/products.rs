@@ -6,6 +6,7 @@ use indicia::domain::catalog::{Catalog, Offer, Product, Sold};
 use indicia::domain::member::{Member, Wishes};
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::count::Counter;
+use indicia::domain::recommend::taste::kinds;
 use indicia::domain::recommend::follow::Follow;
 use indicia::domain::recommend::log::Deed;
 use indicia::domain::recommend::tables::Tables;
@@ -69,7 +70,7 @@ fn shop(n: i64, rng: &mut StdRng) -> Catalog {
             weight: rng.random_range(0.0..9.0),
         })
         .collect();
-    let mut counter = Counter::new(products.len(), NOW_MS);
+    let mut counter = Counter::new(kinds(products.iter().map(|product| &*product.category)), NOW_MS);
     for _ in 0..4 * n {
         let mut deeds: Vec<Deed> = (0..rng.random_range(1..12))
             .map(|_| Deed {

@@ -13,6 +13,7 @@ use crate::domain::recommend::follow::Followers;
 use crate::domain::recommend::learn::{LEARNERS_MAX, learn};
 use crate::domain::recommend::log::Deed;
 use crate::domain::recommend::tables::Tables;
+use crate::domain::recommend::taste::kinds;
 use crate::store::catalog::PRODUCTS_MAX;
 use crate::store::recommend::{self as store, TABLES};
 use crate::store::{Db, Lane, StoreError};
@@ -132,9 +133,10 @@ impl Walk {
             let bytes = store::get(reader.conn(), found.id, found.checkpoint).await?;
             return Ok(Walk { checkpoint: found.checkpoint, cursor: found.cursor, last, ..Walk::read(&bytes, build)? });
         }
-        let follows = Followers::new(products.iter().map(|(_, category)| category.as_str()));
-        let ids: Vec<i64> = products.into_iter().map(|(id, _)| id).collect();
-        let (whole, earlier) = (Counter::new(ids.len(), now_ms), Counter::new(ids.len(), now_ms - LEARNED_WITHIN_MS));
+        let categories = || products.iter().map(|(_, category)| category.as_str());
+        let (follows, kinds) = (Followers::new(categories()), kinds(categories()));
+        let ids: Vec<i64> = products.iter().map(|(id, _)| *id).collect();
+        let (whole, earlier) = (Counter::new(kinds.clone(), now_ms), Counter::new(kinds, now_ms - LEARNED_WITHIN_MS));
         Ok(Walk { last, ..Walk::new(build, ids, (whole, earlier), follows) })
     }
 

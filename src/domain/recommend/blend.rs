@@ -11,12 +11,14 @@ use super::tables::{Near, Tables};
 
 const DAY_MS: f32 = 86_400_000.0;
 /// What is known of a product for a member.
-pub const SIGNS: usize = 9;
+pub const SIGNS: usize = 12;
 /// The signs of one product: how popular it is, always and lately; how near to what was bought and to what
-/// was looked at; whether, how often and how lately (twice) the member bought it; how lately the member looked at it.
+/// was looked at; whether, how often and how lately (twice) the member bought it; how lately the member looked at it; how much
+/// a best seller is to the member's taste; and again how popular, of what the member bought.
 pub type Signs = [f32; SIGNS];
 const NEAR_BOUGHT: usize = 2;
 const NEAR_VIEWED: usize = 3;
+const TASTE: usize = 9;
 
 /// How much each sign counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +27,7 @@ pub struct Weights(pub Signs);
 impl Default for Weights {
     /// What is popular, a little nearer to what the member did: right enough where nothing was learned yet.
     fn default() -> Weights {
-        Weights([1.0, 0.0, 0.3, 0.3, 0.0, 0.5, 0.5, 0.5, 1.0])
+        Weights([1.0, 0.0, 0.3, 0.3, 0.0, 0.5, 0.5, 0.5, 1.0, 0.2, 0.0, 0.0])
     }
 }
 
@@ -48,17 +50,18 @@ pub struct Own {
 impl Own {
     /// How much of their nearness it gives its neighbours (half-lives of 90 days, and 14 for a look), and what it says
     /// of its own product.
-    fn says(&self) -> (f32, Signs) {
+    fn says(&self, tables: &Tables) -> (f32, Signs) {
         let halved = |half_life_days: f32| (-self.age_ms / (half_life_days * DAY_MS)).exp2();
         match self.times {
             0 => {
                 let lately = halved(14.0);
-                (lately, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, lately])
+                (lately, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, lately, 0.0, 0.0, 0.0])
             }
             times => {
                 let slowly = halved(180.0);
                 let (share, lately) = (slowly * slowly, slowly.powi(6));
-                (share, [0.0, 0.0, 0.0, 0.0, 1.0, (times as f32).ln(), lately, slowly, 0.0])
+                let (always, now) = tables.popular[self.product as usize];
+                (share, [0.0, 0.0, 0.0, 0.0, 1.0, (times as f32).ln(), lately, slowly, 0.0, 0.0, always, now])
             }
         }
     }
@@ -80,18 +83,21 @@ pub fn common(tables: &Tables, product: u32) -> Signs {
 }
 
 /// The signs of every product that a member's deeds speak of, by number: what [`Judge::read`] sums up.
-pub fn signs(tables: &Tables, did: impl Iterator<Item = Own>) -> BTreeMap<u32, Signs> {
+pub fn signs(tables: &Tables, did: &[Own]) -> BTreeMap<u32, Signs> {
     fn of<'a>(all: &'a mut BTreeMap<u32, Signs>, tables: &Tables, product: u32) -> &'a mut Signs {
         all.entry(product).or_insert_with(|| common(tables, product))
     }
     let mut all: BTreeMap<u32, Signs> = BTreeMap::new();
     for own in did {
-        let ((near, sign), (share, said)) = (own.near(tables), own.says());
+        let ((near, sign), (share, said)) = (own.near(tables), own.says(tables));
         let signs = of(&mut all, tables, own.product);
         signs.iter_mut().zip(said).for_each(|(sign, said)| *sign += said);
         for (to, lift) in near.of_product(own.product) {
             of(&mut all, tables, to)[sign] += share * lift;
         }
+    }
+    for (product, taste) in tables.tastes.of(did) {
+        of(&mut all, tables, product)[TASTE] = taste;
     }
     all
 }
@@ -111,8 +117,11 @@ pub struct Judge {
 struct Paper {
     /// By product.
     sums: Vec<f32>,
-    /// The products that something was added to.
+    /// The products that something was added to, first those that the deeds themselves speak of.
     touched: Vec<u32>,
+    spoken: usize,
+    /// What the member's taste added.
+    tastes: Vec<(u32, f32)>,
 }
 
 impl Judge {
@@ -123,17 +132,24 @@ impl Judge {
 
     /// What a member's deeds add to every product's score; `did` names each product at most once as bought and once as
     /// seen.
-    pub fn read(&self, did: impl Iterator<Item = Own>) -> Mind<'_> {
+    pub fn read(&self, did: &[Own]) -> Mind<'_> {
         let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut paper = papers.pop().unwrap_or_default();
         drop(papers);
         paper.sums.resize(self.common.len(), 0.0);
         for own in did {
-            let ((near, sign), (share, signs)) = (own.near(&self.tables), own.says());
+            let ((near, sign), (share, signs)) = (own.near(&self.tables), own.says(&self.tables));
             let share = share * self.tables.weights.0[sign];
             paper.add(near.of_product(own.product).map(|(to, lift)| (to, share * lift)));
             paper.add([(own.product, self.tables.weights.score(&signs))].into_iter());
         }
+        paper.spoken = paper.touched.len();
+        let weight = self.tables.weights.0[TASTE];
+        paper.tastes.clear();
+        paper.tastes.extend(self.tables.tastes.of(did).map(|(product, taste)| (product, weight * taste)));
+        let tastes = std::mem::take(&mut paper.tastes);
+        paper.add(tastes.iter().copied());
+        paper.tastes = tastes;
         Mind { judge: self, paper }
     }
 }
@@ -162,9 +178,9 @@ pub struct Mind<'j> {
 
 impl Drop for Mind<'_> {
     fn drop(&mut self) {
-        let Paper { mut sums, mut touched } = std::mem::take(&mut self.paper);
-        touched.drain(..).for_each(|product| sums[product as usize] = 0.0);
-        self.judge.papers.lock().unwrap_or_else(PoisonError::into_inner).push(Paper { sums, touched });
+        let mut paper = std::mem::take(&mut self.paper);
+        paper.touched.drain(..).for_each(|product| paper.sums[product as usize] = 0.0);
+        self.judge.papers.lock().unwrap_or_else(PoisonError::into_inner).push(paper);
     }
 }
 
@@ -173,16 +189,22 @@ impl Mind<'_> {
         self.judge.common[product as usize] + self.paper.sums[product as usize]
     }
 
-    /// What the member's own deeds add to a product's score; 0 where they do not speak of it.
-    pub fn added(&self, product: u32) -> f32 {
-        self.paper.sums[product as usize]
+    /// Whether the member's own deeds speak of a product, other than of what its buyers else buy.
+    pub fn knows(&self, product: u32) -> bool {
+        self.paper.touched[..self.paper.spoken].contains(&product)
+    }
+
+    /// What the member's deeds together add to the score of a product the member did nothing with.
+    pub fn near(&self, product: u32) -> f32 {
+        let taste = self.paper.tastes.iter().find(|(other, _)| *other == product);
+        self.paper.sums[product as usize] - taste.map_or(0.0, |(_, taste)| *taste)
     }
 
     /// How much one of the member's deeds adds to the score of another product; `None`: nothing.
     pub fn adds(&self, own: &Own, product: u32) -> Option<f32> {
         let tables = &self.judge.tables;
         let (near, sign) = own.near(tables);
-        near.lift(own.product, product).map(|lift| tables.weights.0[sign] * lift * own.says().0)
+        near.lift(own.product, product).map(|lift| tables.weights.0[sign] * lift * own.says(tables).0)
     }
 
     /// The `n` products with the highest scores of those that the member's deeds speak of, of `others` and of what
@@ -215,7 +237,7 @@ mod tests {
 
     /// Forty members who buy 1, 2 and 3 together and look at 3 and 4, and forty who buy 0.
     fn judge() -> Judge {
-        let mut counter = Counter::new(6, 1000 * DAY_MS as i64);
+        let mut counter = Counter::new(vec![0, 0, 0, 1, 1, 1], 1000 * DAY_MS as i64);
         for nth in 0..80 {
             let deed = |day: i64, product, bought| Deed { at_ms: (800 + day) * DAY_MS as i64, product, bought };
             let of_three = [deed(nth, 1, true), deed(nth, 2, true), deed(nth + 1, 3, false), deed(nth + 1, 4, false)];
@@ -236,9 +258,9 @@ mod tests {
         let judge = judge();
         let did = [own(1, 3, 20.0), own(3, 0, 2.0), own(1, 0, 4.0)];
         for _ in 0..2 {
-            let mind = judge.read(did.iter().copied());
-            let signs = signs(&judge.tables, did.iter().copied());
-            assert_eq!(signs.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4]);
+            let mind = judge.read(&did);
+            let signs = signs(&judge.tables, &did);
+            assert_eq!(signs.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
             for product in 0..6 {
                 let known = signs.get(&product).copied().unwrap_or_else(|| common(&judge.tables, product));
                 let weighed = judge.tables.weights.score(&known);
@@ -250,12 +272,12 @@ mod tests {
     #[test]
     fn the_best_are_those_with_the_highest_scores_that_fit() {
         let judge = judge();
-        let mind = judge.read([own(1, 1, 1.0), own(3, 0, 1.0)].into_iter());
+        let mind = judge.read(&[own(1, 1, 1.0), own(3, 0, 1.0)]);
         let mut all: Vec<u32> = (0..6).filter(|product| *product != 2).collect();
         all.sort_by(|a, b| mind.score(*b).total_cmp(&mind.score(*a)).then(a.cmp(b)));
         for n in 1..=5 {
             assert_eq!(mind.best(n, &[0, 1, 5], |product| product != 2), all[..n]);
         }
-        assert!(!mind.best(5, &[], |_| true).contains(&0), "nobody asked for it");
+        assert!(!mind.best(5, &[], |_| true).contains(&5), "nobody asked for it");
     }
 }

@@ -19,6 +19,11 @@ impl Writer {
         values.iter().for_each(|value| self.i64(*value));
     }
 
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.i64(bytes.len() as i64);
+        self.0.extend_from_slice(bytes);
+    }
+
     pub fn texts(&mut self, texts: &[String]) {
         self.i64(texts.len() as i64);
         for text in texts {
@@ -66,14 +71,14 @@ impl Reader<'_> {
     }
 
     pub fn texts(&mut self) -> Result<Vec<String>, Broken> {
-        (0..self.len(8)?).map(|_| self.text()).collect()
+        (0..self.len(8)?).map(|_| String::from_utf8(self.bytes()?).map_err(|_| Broken)).collect()
     }
 
-    fn text(&mut self) -> Result<String, Broken> {
+    pub fn bytes(&mut self) -> Result<Vec<u8>, Broken> {
         let len = self.len(1)?;
-        let (text, rest) = self.0.split_at(len);
+        let (bytes, rest) = self.0.split_at(len);
         self.0 = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| Broken)
+        Ok(bytes.to_vec())
     }
 
     pub fn f32s(&mut self) -> Result<Vec<f32>, Broken> {

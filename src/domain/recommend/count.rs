@@ -4,7 +4,8 @@ use super::blend::Weights;
 use super::bytes::{Broken, Reader, Writer};
 use super::log::Deed;
 use super::pairs::Pairs;
-use super::tables::{Near, Tables};
+use super::tables::{Near, Tables, best_sellers};
+use super::taste::{Buyers, COLUMNS};
 
 /// Purchases further apart are no pair, milliseconds (180 days).
 const BOUGHT_WITHIN_MS: i64 = 180 * DAY_MS;
@@ -30,17 +31,20 @@ pub struct Counter {
     sold_lately: Vec<f32>,
     bought: Pairs,
     viewed: Pairs,
+    buyers: Buyers,
 }
 
 impl Counter {
-    /// Counts for `products` products as of `now_ms`.
-    pub fn new(products: usize, now_ms: i64) -> Counter {
+    /// Counts for products of these [`kinds`](super::taste::kinds) as of `now_ms`.
+    pub fn new(kinds: Vec<u8>, now_ms: i64) -> Counter {
+        let products = kinds.len();
         Counter {
             now_ms,
             sold: vec![0.0; products],
             sold_lately: vec![0.0; products],
             bought: Pairs::new(products),
             viewed: Pairs::new(products),
+            buyers: Buyers::new(kinds),
         }
     }
 
@@ -48,7 +52,11 @@ impl Counter {
     pub fn member(&mut self, deeds: &[Deed]) {
         let mut bought = Trail::default();
         let mut viewed = Trail::default();
-        for deed in deeds.iter().take_while(|deed| deed.at_ms < self.now_ms) {
+        let deeds = &deeds[..deeds.partition_point(|deed| deed.at_ms < self.now_ms)];
+        let mut products: Vec<u32> = deeds.iter().filter(|deed| deed.bought).map(|deed| deed.product).collect();
+        products.sort_unstable();
+        self.buyers.member(&products);
+        for deed in deeds {
             let product = deed.product as usize;
             if deed.bought {
                 let age = (self.now_ms - deed.at_ms) as f32;
@@ -75,6 +83,7 @@ impl Counter {
         w.f32s(&self.sold_lately);
         self.bought.write(w);
         self.viewed.write(w);
+        self.buyers.write(w);
     }
 
     /// # Errors
@@ -83,10 +92,11 @@ impl Counter {
         let (now_ms, sold, sold_lately) = (r.i64()?, r.f32s()?, r.f32s()?);
         let products = sold.len();
         let (bought, viewed) = (Pairs::read(r, products)?, Pairs::read(r, products)?);
-        if sold_lately.len() != products {
+        let buyers = Buyers::read(r)?;
+        if [sold_lately.len(), buyers.products()] != [products; 2] {
             return Err(Broken);
         }
-        Ok(Counter { now_ms, sold, sold_lately, bought, viewed })
+        Ok(Counter { now_ms, sold, sold_lately, bought, viewed, buyers })
     }
 
     /// As of when it counts.
@@ -96,10 +106,13 @@ impl Counter {
 
     /// The tables. `ids` are the products' ids by number.
     pub fn finish(self, ids: Vec<i64>) -> Tables {
+        let popular: Vec<(f32, f32)> =
+            self.sold.iter().zip(&self.sold_lately).map(|(all, lately)| popular(*all, *lately)).collect();
         Tables {
             built_at_ms: self.now_ms,
             ids,
-            popular: self.sold.iter().zip(&self.sold_lately).map(|(all, lately)| popular(*all, *lately)).collect(),
+            tastes: self.buyers.finish(best_sellers(&popular, COLUMNS)),
+            popular,
             bought: Near::of(&self.bought),
             viewed: Near::of(&self.viewed),
             weights: Weights::default(),

@@ -69,12 +69,17 @@ fn choice(tables: &Tables, popular: &[u32], deeds: &[Deed]) -> Option<Choice> {
         return None;
     }
     let own = own(past, tables.built_at_ms);
-    let mut candidates = blend::signs(tables, own.iter().copied());
+    let mut candidates = blend::signs(tables, &own);
     for product in popular {
         candidates.entry(*product).or_insert_with(|| blend::common(tables, *product));
     }
-    let candidates: Vec<(u32, Signs)> = candidates.into_iter().take(CANDIDATES_MAX).collect();
     let bought = |product: &u32| future.iter().any(|deed| deed.bought && deed.product == *product);
+    // Of too many candidates those that were not bought are drawn evenly, which leaves the weights what they are
+    // (McFadden, "Modelling the choice of residential location", 1978).
+    let all = candidates.len();
+    let is_drawn = |nth: usize| nth * CANDIDATES_MAX % all < CANDIDATES_MAX;
+    let drawn = candidates.into_iter().enumerate().filter(|(nth, (product, _))| is_drawn(*nth) || bought(product));
+    let candidates: Vec<(u32, Signs)> = drawn.map(|(_, candidate)| candidate).collect();
     let had = |product: &u32| own.iter().any(|own| own.times > 0 && own.product == *product);
     Some(Choice {
         chosen: candidates.iter().map(|(product, _)| bought(product)).collect(),

@@ -22,6 +22,7 @@ mod rules;
 pub mod signify;
 mod source;
 pub mod tables;
+pub mod taste;
 
 use std::cell::OnceCell;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ impl<'a> Desk<'a> {
         let popular = &self.shelf.popular[..self.shelf.popular.len().min(POPULAR_ASKED)];
         let mut strength = FIRST;
         for index in mind.best(PROPOSED, popular, |index| self.is_allowed(index, Slack::None)) {
-            let common = mind.added(index) == 0.0 && !self.history.tags.is_empty();
+            let common = !self.history.tags.is_empty() && !mind.knows(index);
             propose(out, index, if common { COMMON * strength } else { strength }, || Reason {
                 why: Why::Bought,
                 on: None,
@@ -36,7 +36,10 @@ impl<'a> Desk<'a> {
     /// Every product as the member sees it; `None` of somebody who did nothing: tags and the market's best sellers know
     /// more of them.
     fn mind(&self) -> Option<&Mind<'a>> {
-        let read = || self.own().next().and_then(|_| Some(self.catalog.judge()?.read(self.own())));
+        let read = || {
+            let did: Vec<Own> = self.own().collect();
+            self.catalog.judge().filter(|_| !did.is_empty()).map(|judge| judge.read(&did))
+        };
         self.mind.get_or_init(read).as_ref()
     }
 
@@ -53,7 +56,7 @@ impl<'a> Desk<'a> {
             return Reason::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
         }
         let mut strongest: Option<(f32, Own)> = None;
-        let mut left = mind.added(index);
+        let mut left = mind.near(index);
         for own in self.own() {
             let most = strongest.map_or(0.0, |(most, _)| most);
             if most >= left {

@@ -8,6 +8,7 @@ use super::bytes::{Broken, Reader, Writer};
 use super::follow::Follow;
 use super::pairs::Pairs;
 use super::signify::llr;
+use super::taste::Tastes;
 
 /// Neighbours kept of each product.
 pub const NEIGHBOURS: usize = 50;
@@ -24,6 +25,7 @@ pub struct Tables {
     pub popular: Vec<(f32, f32)>,
     pub bought: Near,
     pub viewed: Near,
+    pub tastes: Tastes,
     pub weights: Weights,
     /// Categories that are bought from after others, by the first, the likeliest first.
     pub follows: Vec<Follow>,
@@ -131,23 +133,28 @@ impl Near {
 }
 
 /// What begins the bytes of tables, with their version.
-const MARK: i64 = 0x0002_7361_6c62_6174;
+const MARK: i64 = 0x0003_7361_6c62_6174;
+
+/// The numbers of the `n` best sellers of all time, given how much each product sold.
+pub(super) fn best_sellers(popular: &[(f32, f32)], n: usize) -> Vec<u32> {
+    let sold = |product: &u32| popular[*product as usize].0;
+    let mut all: Vec<u32> = (0..popular.len() as u32).filter(|product| sold(product) > 0.0).collect();
+    all.sort_by(|a, b| sold(b).total_cmp(&sold(a)).then(a.cmp(b)));
+    all.truncate(n);
+    all
+}
 
 impl Tables {
     /// The numbers of the `n` best sellers of all time.
     pub fn best_sellers(&self, n: usize) -> Vec<u32> {
-        let sold = |product: u32| self.popular[product as usize].0;
-        let mut all: Vec<u32> = (0..self.ids.len() as u32).filter(|product| sold(*product) > 0.0).collect();
-        all.sort_by(|a, b| sold(*b).total_cmp(&sold(*a)).then(a.cmp(b)));
-        all.truncate(n);
-        all
+        best_sellers(&self.popular, n)
     }
 
     /// What they take of memory, bytes.
     pub fn resident_bytes(&self) -> usize {
         let near = |near: &Near| 4 * near.starts.len() + 8 * near.to.len();
         let follows: usize = self.follows.iter().map(|f| size_of::<Follow>() + f.from.len() + f.to.len()).sum();
-        16 * self.ids.len() + near(&self.bought) + near(&self.viewed) + follows
+        16 * self.ids.len() + near(&self.bought) + near(&self.viewed) + self.tastes.resident_bytes() + follows
     }
 
     /// The same tables with products numbered as in `ids`; those that are not there are left out.
@@ -163,6 +170,7 @@ impl Tables {
             popular: origin.iter().map(|old| old.map_or(never_sold, |old| self.popular[old as usize])).collect(),
             bought: self.bought.numbered(&origin, &place),
             viewed: self.viewed.numbered(&origin, &place),
+            tastes: self.tastes.numbered(&origin, &place),
             weights: self.weights,
             follows: self.follows.clone(),
         }
@@ -181,6 +189,7 @@ impl Tables {
         for near in [&self.bought, &self.viewed] {
             (0..self.ids.len() as u32).for_each(|product| w.pairs(&near.of_product(product).collect::<Vec<_>>()));
         }
+        self.tastes.write(&mut w);
         let of = |end: fn(&Follow) -> &String| self.follows.iter().map(end).cloned().collect::<Vec<_>>();
         w.texts(&of(|follow| &follow.from));
         w.texts(&of(|follow| &follow.to));
@@ -204,12 +213,13 @@ impl Tables {
         };
         let popular = ids.iter().map(|_| popular(r)).collect::<Result<_, Broken>>()?;
         let (bought, viewed) = (Near::read(r, ids.len())?, Near::read(r, ids.len())?);
+        let tastes = Tastes::read(r, ids.len())?;
         let (from, to, lift, lag_ms) = (r.texts()?, r.texts()?, r.f32s()?, r.i64s()?);
         if [to.len(), lift.len(), lag_ms.len()] != [from.len(); 3] {
             return Err(Broken);
         }
         let ends = from.into_iter().zip(to).zip(lift).zip(lag_ms);
         let follows = ends.map(|(((from, to), lift), lag_ms)| Follow { from, to, lift, lag_ms }).collect();
-        Ok(Tables { built_at_ms, ids, popular, bought, viewed, weights, follows })
+        Ok(Tables { built_at_ms, ids, popular, bought, viewed, tastes, weights, follows })
     }
 }

@@ -5,6 +5,7 @@ use super::super::count::Counter;
 use super::super::learn::{self, learn};
 use super::super::log::Deed;
 use super::super::tables::Tables;
+use super::super::taste::kinds;
 use super::{Method, Trial};
 
 /// The share of the time before the split whose purchases the weights are learned from.
@@ -19,7 +20,7 @@ impl Ours {
     /// First tables of five sixths of the time, from which to learn the weights; then tables of all of it.
     pub fn new(trial: &Trial<'_>) -> Ours {
         let count = |until_ms: i64| {
-            let mut counter = Counter::new(trial.log().items.len(), until_ms);
+            let mut counter = Counter::new(kinds(trial.log().items.iter().map(|item| &*item.category)), until_ms);
             trial.pasts().for_each(|past| counter.member(past));
             counter.finish((0..trial.log().items.len() as i64).collect())
         };
@@ -40,7 +41,7 @@ impl Method for Ours {
     }
 
     fn score(&self, past: &[Deed], scores: &mut [f32]) {
-        let mind = self.judge.read(learn::own(past, self.tables().built_at_ms).into_iter());
+        let mind = self.judge.read(&learn::own(past, self.tables().built_at_ms));
         for (product, score) in scores.iter_mut().enumerate() {
             // What stays 0 follows by popularity, so every score is made to lie above.
             *score = 100.0 + mind.score(product as u32);
