@@ -6,10 +6,10 @@ use indicia::domain::catalog::{Catalog, Offer, Product, Sold};
 use indicia::domain::member::{Member, Wishes};
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::count::Counter;
-use indicia::domain::recommend::taste::kinds;
 use indicia::domain::recommend::follow::Follow;
 use indicia::domain::recommend::log::Deed;
 use indicia::domain::recommend::tables::Tables;
+use indicia::domain::recommend::taste::kinds;
 use indicia::domain::recommend::{
     Act, BOUGHT_LATELY_MS, History, Occasion, Pick, Reason, Request, Strategy, TagScore, Why, pick,
 };
