@@ -27,6 +27,9 @@ macro_rules! on {
 
 /// How long a statement waits for another process to finish its short write, milliseconds.
 pub(super) const BUSY_TIMEOUT_MS: u64 = 10_000;
+/// How long PostgreSQL lets a transaction stand still: a daemon that is frozen in the midst of one holds its rows against
+/// all others. None of ours waits for anything but the database.
+const IDLE_IN_TRANSACTION_MAX: &str = "15s";
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
@@ -141,7 +144,7 @@ impl Db {
         let connect = PgConnectOptions::from_str(url)
             .map_err(failed)?
             .statement_cache_capacity(STATEMENTS_MAX)
-            .options([("jit", "off")]);
+            .options([("jit", "off"), ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX)]);
         let connections = if options.postgres_connections == 0 { 10 } else { options.postgres_connections };
         let pool = PgPoolOptions::new()
             .max_connections(connections)
