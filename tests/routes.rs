@@ -40,7 +40,7 @@ fn finished(campaign: &Campaign, sinks: [&Sink; 2], members: usize, doubts_max: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_is_killed_in_the_midst_and_comes_back_and_has_its_share_again() {
-    const MEMBERS: usize = 3_000;
+    const MEMBERS: usize = 5_000;
     let (first, second) = (Sink::start().await, Sink::start().await);
     let settings = [("QUEUE__CLAIM_BATCH_MAX", "20")];
     let campaign = over_both([&first, &second], ["", ""], MEMBERS, &settings);
