@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 
-use memchr::memchr_iter;
+use memchr::memmem;
 
 use super::connection::{Connection, State};
 use super::failure::{Failure, Kind, Stage};
@@ -259,39 +259,41 @@ fn not_reached(failure: &Failure) -> Kind {
 }
 
 /// Checks that every line of `body` ends with CRLF and copies it into `out` with a dot before each line that starts
-/// with one (RFC 5321 §4.5.2); says false, and copies nothing, when no line does. One pass finds both.
+/// with one (RFC 5321 §4.5.2); says false, and copies nothing, when no line does.
 fn stuff(body: &[u8], out: &mut Vec<u8>) -> Result<bool, &'static str> {
-    const BARE: &str = "the mail holds a CR or LF that is not part of a CRLF";
+    if body.is_empty() {
+        return Err("the mail is empty");
+    }
+    if !has_whole_line_ends(body) {
+        return Err("the mail holds a CR or LF that is not part of a CRLF");
+    }
     out.clear();
+    let starts = memmem::find_iter(body, b"\r\n.").map(|at| at + 2);
     let mut copied = 0;
-    let mut dot = |at: usize| {
+    for at in body.starts_with(b".").then_some(0).into_iter().chain(starts) {
         out.extend_from_slice(&body[copied..at]);
         out.push(b'.');
         copied = at;
-    };
-    match body.first() {
-        None => return Err("the mail is empty"),
-        Some(b'.') => dot(0),
-        Some(_) => {}
-    }
-    let mut lines = 0;
-    for at in memchr_iter(b'\n', body) {
-        if at == 0 || body[at - 1] != b'\r' {
-            return Err(BARE);
-        }
-        lines += 1;
-        if body.get(at + 1) == Some(&b'.') {
-            dot(at + 1);
-        }
-    }
-    if memchr_iter(b'\r', body).count() != lines {
-        return Err(BARE);
     }
     if out.is_empty() {
         return Ok(false);
     }
     out.extend_from_slice(&body[copied..]);
     Ok(true)
+}
+
+/// Whether there are as many CRs and as many LFs as CRLFs. Counted by pieces without a branch, many bytes at once.
+fn has_whole_line_ends(body: &[u8]) -> bool {
+    const PIECE: usize = 128;
+    let (mut crs, mut lfs, mut both) = (0_usize, 0_usize, 0_usize);
+    for (piece, next) in body.chunks(PIECE).zip(body[1..].chunks(PIECE).chain([&[][..]])) {
+        let count = |byte: u8| usize::from(piece.iter().map(|c| u8::from(*c == byte)).sum::<u8>());
+        crs += count(b'\r');
+        lfs += count(b'\n');
+        let pairs = piece.iter().zip(next).map(|(c, n)| u8::from((*c == b'\r') & (*n == b'\n')));
+        both += usize::from(pairs.sum::<u8>());
+    }
+    crs == both && lfs == both
 }
 
 #[cfg(test)]
