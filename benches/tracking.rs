@@ -66,6 +66,8 @@ fn main() {
     for connections in CONNECTIONS {
         compare(connections, seconds, &script, &nginx, &site, &runtime);
     }
+    // What nginx's log still has to write is not ours to wait for.
+    rustix::fs::sync();
     paced("tracking_p99_ms_at_5000", P99_BAR_MS, site.address, &paths, seconds);
     drop(nginx);
     while_sending(seconds);
