@@ -48,9 +48,6 @@ fn main() {
 fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>) {
     let (_sink, port) = smtp_sink();
     let database = postgres.map_or_else(|| "sqlite://data/indicia.db".to_owned(), fresh_database);
-    if postgres.is_some() {
-        indicia_keys(home);
-    }
     shop::set_up(home, mails, &database, port, CONNECTIONS);
     let mail =
         indicia(home, &["template", "render", "bench", "--member", "member7@post.example", "--eml"]).into_bytes();
@@ -104,9 +101,4 @@ fn control(home: &Path, mails: usize, mail: &[u8]) -> f64 {
         .expect("smtp-source");
     assert!(done.success(), "smtp-source failed");
     mails as f64 / began.elapsed().as_secs_f64()
-}
-
-/// A key file for a daemon on PostgreSQL.
-fn indicia_keys(home: &Path) {
-    std::fs::write(home.join("token.key"), [b'7'; 64]).expect("write");
 }

@@ -11,12 +11,19 @@ const PARAGRAPHS: usize = 62;
 
 /// Writes and imports members, products and the template; the campaign file lies in `folder`.
 pub fn set_up(folder: &Path, members: usize, database: &str, port: u16, connections: usize) {
+    let keys = match database.starts_with("postgres") {
+        true => {
+            std::fs::write(folder.join("token.key"), [b'7'; 64]).expect("write");
+            "[[tokens.key]]\nid = 1\nfile = \"token.key\"\n"
+        }
+        false => "",
+    };
     let config = format!(
         "[database]\nurl = \"{database}\"\n[http]\nlisten = \"127.0.0.1:0\"\npublic_url = \"https://t.brand.example\"\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n[queue]\npoll = \"20ms\"\n[[sender]]\nname = \"offers\"\n\
          from = \"Brand <offers@news.brand.example>\"\nreply_to = \"care@brand.example\"\n\
          bounce_domain = \"bounce.news.brand.example\"\npostal_address = \"Brand, 1 Street, City\"\n\
-         [[route]]\nname = \"sink\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nconnections = {connections}\nshaping = false\n"
+         [[route]]\nname = \"sink\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nconnections = {connections}\nshaping = false\n{keys}"
     );
     std::fs::write(folder.join("indicia.toml"), config).expect("write");
     std::fs::write(folder.join("members.csv"), members_csv(members)).expect("write");
