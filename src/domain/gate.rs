@@ -152,6 +152,10 @@ impl Gate {
         };
         let left = self.cap(pace).map_or(i64::MAX, |cap| cap - self.taken_day);
         if left <= 0 {
+            // Who holds the last tokens may still use them.
+            if rate.is_some() && self.tat_us + LATE_US > now_us {
+                return None;
+            }
             self.closed_until_ms = day_begins_ms(day(now_ms) + 1);
             self.why = Some(format!("has had its {} mails of today", self.cap(pace).unwrap_or(0)));
             return None;

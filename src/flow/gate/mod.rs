@@ -168,13 +168,15 @@ impl Gate {
         pass
     }
 
-    /// An attempt for this provider ended.
+    /// An attempt for this provider ended that had taken its token.
     pub fn ended(&self, outcome: &Outcome) {
         let mut local = self.local();
         match outcome {
             Outcome::Sent { .. } => local.meter.n += 1,
             Outcome::Bounced { why: "refused_recipient" } => local.counts.hard += 1,
             Outcome::Deferred { .. } => local.counts.deferred += 1,
+            // Nothing of it was sent: the day has a token more.
+            Outcome::Released { .. } if !local.account.is_free(&self.pace) => local.counts.unused += 1,
             _ => {}
         }
     }

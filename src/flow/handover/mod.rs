@@ -68,8 +68,9 @@ impl Tally {
         Tally { metrics, route: route.into() }
     }
 
-    /// An attempt ended; what was only given back has not.
+    /// An attempt ended; what was only given back is not counted.
     pub fn ended(&self, job: &Job, outcome: &Outcome) {
+        job.gate.ended(outcome);
         let state = match outcome {
             Outcome::Sent { .. } => "sent",
             Outcome::Bounced { .. } => "bounced",
@@ -80,7 +81,6 @@ impl Tally {
             Outcome::Released { .. } => return,
         };
         self.metrics.settle(state, &self.route, &job.gate.provider);
-        job.gate.ended(outcome);
     }
 
     /// A delivery begins.
