@@ -54,9 +54,8 @@ fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>
     let daemon = serve(home);
     let pid = daemon.0.id();
     indicia(home, &["campaign", "start", "campaign.toml"]);
-    let show = || -> Value {
-        serde_json::from_str(&indicia(home, &["campaign", "show", "bench", "--json"])).expect("JSON")
-    };
+    let show =
+        || -> Value { serde_json::from_str(&indicia(home, &["campaign", "show", "bench", "--json"])).expect("JSON") };
     while !show()["started_at_ms"].is_i64() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
