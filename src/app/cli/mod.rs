@@ -205,7 +205,11 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&arguments.global)).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&arguments.global))
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(Failure::new(format!("could not start: {error}")).tell() as u8),
     };
