@@ -173,10 +173,13 @@ impl Gate {
         self.closed_until_ms.max((self.tat_us - AHEAD_US) / 1_000)
     }
 
-    /// Takes tokens back that nobody used.
+    /// Takes tokens back that nobody used: a day that was over has some left again.
     pub fn give_back(&mut self, n: i64) {
         self.taken_day = (self.taken_day - n).max(0);
         self.taken_since = (self.taken_since - n).max(0);
+        if n > 0 && self.closed_until_ms == day_begins_ms(self.day + 1) {
+            self.closed_until_ms = 0;
+        }
     }
 
     /// The provider said that we are too fast. `measured` is how fast we were, where nothing bounds that. Of many that
@@ -312,6 +315,10 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(gate.grant(&pace, &throttle, NOW_MS).unwrap().left, 1);
         }
+        assert_eq!(gate.grant(&pace, &throttle, NOW_MS), None);
+        assert_eq!(gate.closed_until_ms, 20_001 * DAY_MS);
+        gate.give_back(1);
+        assert_eq!(gate.grant(&pace, &throttle, NOW_MS).unwrap().left, 1);
         assert_eq!(gate.grant(&pace, &throttle, NOW_MS), None);
         assert_eq!(gate.closed_until_ms, 20_001 * DAY_MS);
         gate.begin_day(&pace, 0, gate.closed_until_ms);

@@ -168,7 +168,7 @@ impl Gate {
         pass
     }
 
-    /// An attempt for this provider ended that had taken its token.
+    /// An attempt for this provider ended. One that is given back had taken its token.
     pub fn ended(&self, outcome: &Outcome) {
         let mut local = self.local();
         match outcome {
@@ -215,8 +215,7 @@ impl Gate {
         let is_wanted = local.is_wanted(now_ms);
         local.drop_unused(is_wanted, now_ms * 1_000);
         let is_open = local.account.closed_until_ms <= now_ms;
-        let is_low = !local.account.is_free(&self.pace) && local.lasts_until_us() < now_ms * 1_000 + LOW_US;
-        let asks = is_wanted && is_open && is_low && local.ask_ms <= now_ms;
+        let asks = is_wanted && is_open && local.is_low(&self.pace, now_ms) && local.ask_ms <= now_ms;
         let may_sit = local.may_sit(now_ms) || local.seats > 0;
         let seats = self.pace.connections.is_some() && local.review_ms <= now_ms && may_sit;
         let counts = local.counts != Counts::default() && local.written_ms + COUNTS_MS <= now_ms;
@@ -238,7 +237,8 @@ impl Gate {
             account.throttled((&self.pace, throttle), *measured, said, *at_ms);
         }
         let is_wanted = local.is_wanted(now_ms);
-        let asks = is_wanted && !account.is_free(&self.pace) && local.spans[1].left == 0;
+        // Whoever asks while there are tokens at hand may be told that the day is over, and could not use them.
+        let asks = is_wanted && local.is_low(&self.pace, now_ms) && local.spans[1].left == 0;
         let span = if asks { account.grant(&self.pace, throttle, now_ms) } else { None };
         let seats = self.pace.connections.map(|limit| {
             let target = if local.may_sit(now_ms) { account::connections(i64::from(limit), theirs, rivals) } else { 0 };
@@ -315,6 +315,11 @@ impl Local {
         if self.spans[0].left == 0 {
             self.spans[0] = std::mem::take(&mut self.spans[1]);
         }
+    }
+
+    /// Whether the tokens at hand will soon be gone.
+    fn is_low(&self, pace: &Pace, now_ms: i64) -> bool {
+        !self.account.is_free(pace) && self.lasts_until_us() < now_ms * 1_000 + LOW_US
     }
 
     fn lasts_until_us(&self) -> i64 {
