@@ -1,5 +1,5 @@
-//! Fuzzing of what reads mails, webhooks and tokens from outside: damaged ones of the corpus and plain nonsense, as many as
-//! asked for, each number of mails and of deliveries.
+//! Fuzzing of what reads mails, webhooks and tokens from outside: damaged ones and plain nonsense. The number asked for is
+//! of mails, and again of deliveries and of tokens.
 //!
 //! `cargo bench --bench fuzz -- 1000000 [SEED]` prints one JSON line; a panic ends it with the seed of the input. Without the
 //! corpus (INDICIA_TEST_DATA) it begins from a few mails of its own.
@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
-use indicia::base::token::{Keyring, Use};
+use indicia::base::token::{Keyring, Token, Use};
 use indicia::domain::bounce::Rules;
 use indicia::inbound::webhook::{self, Arrived, EVENTS_MAX, Key, Provider};
 use indicia::inbound::{RECIPIENTS_MAX, Reader, tokens};
@@ -100,6 +100,26 @@ fn tell(provider: Provider, keys: &[Key], body: &[u8], rules: &Rules) -> usize {
     events.len() + usize::from(certificate)
 }
 
+/// Texts as links, pixels and envelope senders bear them, each with what it says.
+fn sealed(keys: &Keyring) -> Vec<(Vec<u8>, Token)> {
+    let tokens = (1..50).map(|n| Token { run: n, message: i64::from(n) << 33, slot: n as u16, product: n * 7 });
+    let texts = tokens.flat_map(|token| {
+        let link = keys.seal_link(&token, "https://shop.example/p/1?from=mail");
+        let others = [keys.seal(Use::Click, &token), keys.seal_local_part(Use::Verp, &token)];
+        [link].into_iter().chain(others).map(move |text| (text.into_bytes(), token))
+    });
+    texts.collect()
+}
+
+/// Reads a text as every kind of token. Gives how many it is; a damaged one says what a whole one said, or nothing.
+fn open(keys: &Keyring, text: &str, whole: &[(Vec<u8>, Token)]) -> usize {
+    let local_part = keys.open_local_part(Use::Verp, text);
+    let opened = [keys.open(Use::Click, text), local_part, keys.open_link(text).map(|(token, _)| token)];
+    let said: Vec<Token> = opened.into_iter().flatten().chain(tokens::in_text(text, keys)).collect();
+    assert!(said.iter().all(|token| whole.iter().any(|(_, known)| known == token)), "nothing invented is a token");
+    said.len()
+}
+
 /// One input: a mail damaged a few times, spliced with another, or nonsense.
 fn input(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     if dice.below(20) == 0 {
@@ -136,30 +156,33 @@ fn main() {
     let topic = Key::Topic { arn: "arn:aws:sns:x".to_owned(), public: Some(vec![7; 300]) };
     let hooks = [secret(), Key::Public(vec![4; 65]), topic];
     let mut dice = Dice(seed);
-    let (mut named, mut events) = (0, 0);
+    let whole = sealed(&keys);
+    let texts: Vec<Vec<u8>> = whole.iter().map(|(text, _)| text.clone()).collect();
+    let (mut named, mut events, mut opened) = (0, 0, 0);
     for nth in 0..inputs {
         let at = dice.0;
         let mail = input(&corpus, &mut dice);
         let read = std::panic::catch_unwind(|| {
             let read = reader.read(&mail);
             let found = tokens::find(&mail, &[], &keys);
-            let text = String::from_utf8_lossy(&mail[..mail.len().min(80)]).into_owned();
-            let opened = keys.open(Use::Click, &text).is_ok() || keys.open_link(&text).is_ok();
             let judged = read.recipients.iter().filter(|one| one.judge(&rules).dead).count();
-            (read.recipients.len(), judged, found.message.is_some() || opened)
+            (read.recipients.len(), judged, found.message.is_some())
         });
         let Ok((recipients, _, is_ours)) = read else { panic!("input {nth} of seed {seed} (state {at}) broke it") };
         assert!(recipients <= RECIPIENTS_MAX && !is_ours, "input {nth} of seed {seed} (state {at})");
         named += u64::from(recipients > 0);
-        // As many of what providers tell as of mails.
         let (at, body) = (dice.0, input(&bodies, &mut dice));
         let provider = Provider::ALL[dice.below(Provider::ALL.len())];
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| tell(provider, &hooks, &body, &rules)));
         let Ok(n) = read else { panic!("delivery {nth} of seed {seed} (state {at}) broke it") };
         events += n;
+        let (at, text) = (dice.0, input(&texts, &mut dice));
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| open(&keys, &String::from_utf8_lossy(&text), &whole)));
+        let Ok(n) = read else { panic!("token {nth} of seed {seed} (state {at}) broke it") };
+        opened += n;
     }
     println!(
-        "{{\"name\":\"fuzz\",\"inputs\":{inputs},\"seed\":{seed},\"mails\":{},\"named_recipients\":{named},\"deliveries\":{inputs},\"events\":{events},\"panics\":0,\"pass\":true}}",
+        "{{\"name\":\"fuzz\",\"inputs\":{inputs},\"seed\":{seed},\"mails\":{},\"named_recipients\":{named},\"deliveries\":{inputs},\"events\":{events},\"tokens\":{inputs},\"opened\":{opened},\"panics\":0,\"pass\":true}}",
         corpus.len()
     );
 }

@@ -27,7 +27,7 @@ fn main() {
     let mails = number("INDICIA_BENCH_MAILS", 200_000);
     let home = folder();
     let (_sink, port) = smtp_sink();
-    shop::set_up(home.path(), mails, "sqlite://data/indicia.db", port, CONNECTIONS);
+    shop::set_up(home.path(), mails, "sqlite://data/indicia.db", port, CONNECTIONS, "");
     let daemon = serve(home.path());
     let pid = daemon.0.id();
     eprintln!("before the campaign: {:.1} MB", resident_most_mb(pid));

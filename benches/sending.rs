@@ -1,9 +1,10 @@
 //! Sending, every mail armed and settled, beside Postfix's `smtp-source` with the same mail ready-made.
 //!
-//! `cargo bench --bench sending [-- postgres URL]`. Needs Debian's postfix (`smtp-source`, `smtp-sink`). Rounds of the
+//! `cargo bench --bench sending [-- postgres URL] [signed rsa|ed25519|both]`. Needs Debian's postfix (`smtp-source`, `smtp-sink`). Rounds of the
 //! control and ours alternate, each against a fresh default `smtp-sink` over 20 connections; the first round is dropped,
 //! the median ratio counts. Ours is taken from the run's start (before its first claim) to its last settle.
 //! `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how many (20,000), `INDICIA_BENCH_ROUNDS` how often (5).
+//! A signed run has no bar: the control signs nothing.
 
 mod common;
 #[path = "common/shop.rs"]
@@ -21,12 +22,13 @@ const CONNECTIONS: usize = 20;
 fn main() {
     let mails = number("INDICIA_BENCH_MAILS", 20_000);
     let rounds = number("INDICIA_BENCH_ROUNDS", 5);
-    let postgres = std::env::args().skip_while(|word| word != "postgres").nth(1);
+    let after = |name: &str| std::env::args().skip_while(|word| word != name).nth(1);
+    let (postgres, signed) = (after("postgres"), after("signed"));
     let bar = if postgres.is_some() { 0.7 } else { 1.0 };
     let mut all = Vec::new();
     for round in 0..=rounds {
         let home = folder();
-        let (ours, cpu, mail) = ours(home.path(), mails, postgres.as_deref());
+        let (ours, cpu, mail) = ours(home.path(), mails, postgres.as_deref(), signed.as_deref());
         let control = control(home.path(), mails, &mail);
         eprintln!(
             "round {round}: smtp-source {control:.0}/s, ours {ours:.0}/s, {cpu:.0} µs CPU per mail of {} bytes",
@@ -38,6 +40,12 @@ fn main() {
     }
     let (ratio, value, control, cpu) = median(all, |round| round.0);
     let name = if postgres.is_some() { "sending_postgres" } else { "sending_sqlite" };
+    if let Some(signed) = signed {
+        println!(
+            r#"{{"name":"{name}","signed":"{signed}","value":{value:.0},"control":{control:.0},"ratio":{ratio:.3},"cpu_us":{cpu:.0}}}"#
+        );
+        return;
+    }
     println!(
         r#"{{"name":"{name}","value":{value:.0},"control":{control:.0},"ratio":{ratio:.3},"bar":{bar},"pass":{},"cpu_us":{cpu:.0}}}"#,
         ratio >= bar
@@ -45,10 +53,10 @@ fn main() {
 }
 
 /// Mails per second and CPU per mail of one campaign, and one of its mails.
-fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>) {
+fn ours(home: &Path, mails: usize, postgres: Option<&str>, signed: Option<&str>) -> (f64, f64, Vec<u8>) {
     let (_sink, port) = smtp_sink();
     let database = postgres.map_or_else(|| "sqlite://data/indicia.db".to_owned(), fresh_database);
-    shop::set_up(home, mails, &database, port, CONNECTIONS);
+    shop::set_up(home, mails, &database, port, CONNECTIONS, &keys(home, signed));
     let mail =
         indicia(home, &["template", "render", "bench", "--member", "member7@post.example", "--eml"]).into_bytes();
     let daemon = serve(home);
@@ -70,6 +78,25 @@ fn ours(home: &Path, mails: usize, postgres: Option<&str>) -> (f64, f64, Vec<u8>
         / 1e3;
     daemon.stop();
     (mails as f64 / seconds, cpu, mail)
+}
+
+/// Signing keys of `signed` ("rsa", "ed25519" or "both") made into `home`, and the configuration that names them.
+fn keys(home: &Path, signed: Option<&str>) -> String {
+    let names: &[&str] = match signed {
+        None => &[],
+        Some("both") => &["rsa", "ed25519"],
+        Some("rsa") => &["rsa"],
+        Some("ed25519") => &["ed25519"],
+        Some(other) => panic!("signed {other}: say rsa, ed25519 or both"),
+    };
+    let key = |name: &&str| {
+        let file = format!("{name}.pem");
+        let mut make = Command::new("openssl");
+        make.args(["genpkey", "-quiet", "-algorithm", name, "-out", &file]).current_dir(home);
+        assert!(make.status().is_ok_and(|status| status.success()), "openssl made no key");
+        format!("[[dkim]]\ndomain = \"brand.example\"\nselector = \"{name}\"\nkey_file = \"{file}\"\n")
+    };
+    names.iter().map(key).collect()
 }
 
 /// When the last mail was settled, unix milliseconds, read from the messages.

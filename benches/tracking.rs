@@ -59,8 +59,10 @@ fn main() {
     let keys = Arc::new(Keyring::new(&[(1, [3; 32])]));
     let paths: Vec<String> = (1..=TOKENS).map(|message| keys.seal(Use::Open, &Token::of(1, message))).collect();
     let script = write_script(folder.path(), &paths);
+    // As many as the daemon has on SQLite.
+    let workers = std::thread::available_parallelism().map_or(1, |all| (all.get() - 1).max(1));
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime");
     let site = runtime.block_on(Site::start(folder.path(), keys));
     let nginx = Nginx::start(folder.path());
     for connections in CONNECTIONS {
@@ -77,7 +79,7 @@ fn main() {
 fn while_sending(seconds: u32) {
     let home = folder();
     let (_sink, port) = smtp_sink();
-    shop::set_up(home.path(), MAILS, "sqlite://data/indicia.db", port, 20);
+    shop::set_up(home.path(), MAILS, "sqlite://data/indicia.db", port, 20, "");
     let http = free_port();
     let config = home.path().join("indicia.toml");
     let text = std::fs::read_to_string(&config).expect("the configuration");
@@ -219,7 +221,9 @@ impl Site {
         let address = listener.local_addr().expect("an address");
         let metrics = Metrics::new();
         let (tracker, writer) = track::tracker(db.clone(), metrics.clone());
-        tokio::spawn(writer.run());
+        // As the daemon does: it blocks.
+        let here = tokio::runtime::Handle::current();
+        std::thread::spawn(move || here.block_on(writer.run()));
         let web_versions = WebVersions::new(
             db.clone(),
             Editions::new(db.clone(), Cares::embedded()),

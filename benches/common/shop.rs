@@ -9,8 +9,8 @@ const PRODUCTS: usize = 500;
 /// Filler of the mail's body, so that it comes to 35 KB on the wire with its text part.
 const PARAGRAPHS: usize = 62;
 
-/// Writes and imports members, products and the template; the campaign file lies in `folder`.
-pub fn set_up(folder: &Path, members: usize, database: &str, port: u16, connections: usize) {
+/// Writes and imports members, products and the template; the campaign file lies in `folder`. `more` ends the configuration.
+pub fn set_up(folder: &Path, members: usize, database: &str, port: u16, connections: usize, more: &str) {
     let keys = match database.starts_with("postgres") {
         true => {
             std::fs::write(folder.join("token.key"), [b'7'; 64]).expect("write");
@@ -23,7 +23,7 @@ pub fn set_up(folder: &Path, members: usize, database: &str, port: u16, connecti
          [admin]\nlisten = \"127.0.0.1:0\"\n[queue]\npoll = \"20ms\"\n[[sender]]\nname = \"offers\"\n\
          from = \"Brand <offers@news.brand.example>\"\nreply_to = \"care@brand.example\"\n\
          bounce_domain = \"bounce.news.brand.example\"\npostal_address = \"Brand, 1 Street, City\"\n\
-         [[route]]\nname = \"sink\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nconnections = {connections}\nshaping = false\n{keys}"
+         [[route]]\nname = \"sink\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nconnections = {connections}\nshaping = false\n{keys}{more}"
     );
     std::fs::write(folder.join("indicia.toml"), config).expect("write");
     std::fs::write(folder.join("members.csv"), members_csv(members)).expect("write");

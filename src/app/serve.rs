@@ -312,7 +312,7 @@ impl Base {
     fn turns(&self, writers: &mut Crew) -> Turns {
         let metrics = self.metrics.clone();
         let (turns, writer) = Turns::new(self.db.clone(), self.epoch, move |_, took| metrics.turn_commit.observe(took));
-        writers.spawn_apart("writer", writer);
+        writers.spawn_alone("writer", writer);
         turns
     }
 

@@ -69,6 +69,15 @@ impl Crew {
         });
     }
 
+    /// As [`spawn_apart`](Crew::spawn_apart), and what it connects to is read by its thread too.
+    pub fn spawn_alone(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a thread can wait").block_on(work);
+            name
+        });
+    }
+
     /// Waits until one ends: its name, or an error when it panicked. `None`: all have ended.
     pub async fn next(&mut self) -> Option<Result<&'static str, String>> {
         let ended = self.0.join_next().await?;

@@ -358,7 +358,7 @@ impl<L: Library> Dispatch<L> {
     ) -> Result<Vec<Job>, StoreError> {
         let claimed = self.without_deadly(context.run_id, link, claimed, now_ms).await;
         let ids: Vec<i64> = claimed.iter().filter_map(|row| row.member_id).collect();
-        let mut reader = self.db.reader().await?;
+        let mut reader = self.db.reader_by_key().await?;
         let mut members = member::profiles(reader.conn(), &ids).await?;
         let marketing = context.stationery.class == MailClass::Marketing;
         let consenting = match marketing {

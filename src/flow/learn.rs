@@ -21,7 +21,7 @@ pub async fn run_once(db: &Db, rules: &Rules, now_ms: i64, limit: usize) -> Resu
     if !outbox::waits(db.reader().await?.conn()).await? {
         return Ok(0);
     }
-    let mut tx = db.begin(Lane::Bulk).await?;
+    let mut tx = db.begin_by_key(Lane::Bulk).await?;
     let taken = outbox::take(tx.conn(), limit.min(BATCH_MAX)).await?;
     record(tx.conn(), rules, &taken, now_ms).await?;
     tx.commit().await?;

@@ -94,7 +94,7 @@ impl Writer {
                 direct::commit(tx)?;
             }
             None => {
-                let mut tx = self.db.begin(Lane::Event).await?;
+                let mut tx = self.db.begin_by_key(Lane::Event).await?;
                 touch::append(tx.conn(), touches).await?;
                 tx.commit().await?;
             }

@@ -1,5 +1,6 @@
 //! The words returned mails are known by, read from `config/returns.toml`, and how text is folded to look for them.
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 const BUILT_IN: &str = include_str!("../../config/returns.toml");
@@ -8,14 +9,25 @@ const BUILT_IN: &str = include_str!("../../config/returns.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    pub daemons: Vec<String>,
-    pub subjects: Vec<String>,
-    pub failures: Vec<String>,
-    pub delays: Vec<String>,
-    pub originals: Vec<String>,
+    pub daemons: List,
+    pub subjects: List,
+    pub failures: List,
+    pub delays: List,
+    pub originals: List,
     pub labels: Vec<String>,
-    pub not_recipients: Vec<String>,
-    pub auto_subjects: Vec<String>,
+    pub not_recipients: List,
+    pub auto_subjects: List,
+}
+
+/// Words to look for, each made ready once: a mail is searched for hundreds of them.
+#[derive(Debug, Deserialize)]
+#[serde(from = "Vec<String>")]
+pub struct List(Vec<Finder<'static>>);
+
+impl From<Vec<String>> for List {
+    fn from(words: Vec<String>) -> List {
+        List(words.iter().map(|word| Finder::new(word.as_bytes()).into_owned()).collect())
+    }
 }
 
 impl Words {
@@ -25,8 +37,8 @@ impl Words {
 }
 
 /// Whether any of `list` stands in text that was [`folded`].
-pub fn any(list: &[String], text: &str) -> bool {
-    list.iter().any(|word| text.contains(word.as_str()))
+pub fn any(list: &List, text: &str) -> bool {
+    list.0.iter().any(|word| word.find(text.as_bytes()).is_some())
 }
 
 /// Lower case, every run of white space one space, typographic apostrophes plain.
@@ -50,8 +62,9 @@ mod tests {
         let words = Words::built_in();
         for word in [&words.subjects, &words.failures, &words.delays, &words.originals, &words.auto_subjects]
             .into_iter()
-            .flatten()
+            .flat_map(|list| &list.0)
         {
+            let word = std::str::from_utf8(word.needle()).unwrap();
             assert_eq!(folded(word), *word.trim(), "{word:?} is not written as it is looked for");
         }
     }

@@ -60,7 +60,7 @@ pub async fn claim(
         deltas(lane.0, &rows).write_directly(&tx, epoch)?;
         return Ok(Leased { rows, committed: direct::commit(tx) });
     }
-    let mut tx = db.begin(Lane::Bulk).await?;
+    let mut tx = db.begin_by_key(Lane::Bulk).await?;
     let mut rows = lease(tx.conn(), lane, mark, limit, epoch, now_ms).await?;
     rows.sort_by_key(|row| (row.was_due_at_ms, row.id));
     deltas(lane.0, &rows).write(tx.conn(), epoch).await?;

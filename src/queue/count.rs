@@ -18,6 +18,8 @@ macro_rules! count_upsert {
         )
     };
 }
+pub(super) use count_upsert;
+
 macro_rules! delta_rows_text {
     ($opened:expr) => {
         concat!(

@@ -18,6 +18,7 @@
 //! the dead, [`sweep`] ends what will not be sent. `run_count` changes in the commit that changes the rows ([`count`]),
 //! and [`audit`] compares the two.
 
+mod at_once;
 pub mod audit;
 pub mod claim;
 pub mod count;

@@ -7,8 +7,7 @@
 use super::count::Deltas;
 use super::turn::{Arm, Outcome, TURNED, Turn, shown_upsert, suppressed};
 use crate::domain::message::MessageState;
-use crate::store::StoreError;
-use crate::store::direct::{self, Direct};
+use crate::store::{Db, Lane, StoreError, direct};
 
 /// As [`turn`](super::turn) settles plain 250s, for one row: an update without a `from` needs no table aside.
 const SETTLE: &str = "update message set state = 'sent', owner = null, sent_at_ms = ?4, remote_id = ?5
@@ -25,23 +24,20 @@ const ARM: &str = concat!(
 );
 const SHOWN: &str = shown_upsert!("values (?1, ?2, ?3)");
 
-/// Whether turns are of the usual kind.
-pub fn fits(turns: &[Turn]) -> bool {
-    turns.iter().all(|turn| turn.settle.as_ref().is_none_or(|settle| settle.is_plain()))
-}
-
-/// Runs and commits a batch that [`fits`]. `false`: a row stood otherwise, and nothing was done. Blocks the thread.
+/// Runs and commits a batch of plain 250s and arms: all are granted. `None`: a row stood otherwise, and nothing was done.
+/// Blocks the thread.
 ///
 /// # Crash
 /// As [`turn::commit`](super::turn::commit).
-pub fn commit(mut writer: Direct, epoch: i64, turns: &[Turn]) -> Result<bool, StoreError> {
+pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Option<Vec<bool>>, StoreError> {
+    let Some(mut writer) = db.direct(Lane::Turn).await else { return Ok(None) };
     let tx = writer.begin()?;
     let mut deltas = Deltas::default();
     for settle in turns.iter().filter_map(|turn| turn.settle.as_ref()) {
-        let Outcome::Sent { remote_id } = &settle.outcome else { return Ok(false) };
+        let Outcome::Sent { remote_id } = &settle.outcome else { return Ok(None) };
         let row = (settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id);
         if direct::run(&tx, "settle a message", SETTLE, row)? != 1 {
-            return Ok(false);
+            return Ok(None);
         }
         deltas.moved(settle.run_id, settle.variant, (MessageState::Armed, None), (MessageState::Sent, None));
     }
@@ -49,7 +45,7 @@ pub fn commit(mut writer: Direct, epoch: i64, turns: &[Turn]) -> Result<bool, St
         let Arm { run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms, .. } = arm;
         let row = (epoch, run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms);
         if direct::run(&tx, "arm a message", ARM, row)? != 1 {
-            return Ok(false);
+            return Ok(None);
         }
         if !arm.shown.is_empty() {
             direct::run(&tx, "keep what was shown", SHOWN, (arm.run_id, arm.id, &arm.shown))?;
@@ -59,5 +55,5 @@ pub fn commit(mut writer: Direct, epoch: i64, turns: &[Turn]) -> Result<bool, St
     deltas.write_directly(&tx, epoch)?;
     direct::run(&tx, "count a turn", TURNED, [epoch])?;
     direct::commit(tx)?;
-    Ok(true)
+    Ok(Some(turns.iter().map(|turn| turn.arm.is_some()).collect()))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::count::Deltas;
-use super::swift;
+use super::{at_once, swift};
 use crate::base::text;
 use crate::domain::bounce::{ReplyClass, Threshold};
 use crate::domain::message::{MessageEvent, MessageState};
@@ -99,18 +99,21 @@ struct Standing {
 }
 
 /// Runs a batch of turns in one transaction: all settles, then all arms. Returns, by turn, whether its arm was granted,
-/// after the commit returned success: only then a slot goes on.
+/// after the commit returned success: only then a slot goes on. A batch of the usual kind takes a shorter way first.
 ///
 /// # Crash
 /// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
 pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
-    if swift::fits(turns)
-        && let Some(writer) = db.direct(Lane::Turn).await
-        && swift::commit(writer, epoch, turns)?
-    {
-        return Ok(turns.iter().map(|turn| turn.arm.is_some()).collect());
+    if turns.iter().all(|turn| turn.settle.as_ref().is_none_or(Settle::is_plain)) {
+        let granted = match db.line().await? {
+            Some(line) => at_once::commit(line, epoch, turns).await?,
+            None => swift::commit(db, epoch, turns).await?,
+        };
+        if let Some(granted) = granted {
+            return Ok(granted);
+        }
     }
-    let mut tx = db.begin(Lane::Turn).await?;
+    let mut tx = db.begin_by_key(Lane::Turn).await?;
     let granted = run(tx.conn(), epoch, turns).await?;
     tx.commit().await?;
     Ok(granted)
@@ -343,28 +346,42 @@ impl Outcome {
 /// Rows by (run, id), with their variant.
 type Keyed = HashMap<(i64, i64), i64>;
 
-/// Settles plain 250s of armed rows; what was settled. Rows that stand otherwise are left to [`settle`].
+/// Settles plain 250s of armed rows: `$rows` selects run, message, attempt, instant and the next hop's id.
+macro_rules! settle_text {
+    ($rows:expr) => {
+        concat!(
+            "with s(run_id, id, attempt, sent_at_ms, remote_id) as materialized (",
+            $rows,
+            ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
+               from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
+                 and message.state = 'armed' and message.sent_at_ms is null
+               returning message.run_id, message.id, message.variant"
+        )
+    };
+}
+macro_rules! settle_rows {
+    ($opened:literal) => {
+        concat!(
+            "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint),
+               cast(value ->> 3 as bigint), cast(value ->> 4 as text) from ",
+            $opened
+        )
+    };
+}
+
+/// What was settled of plain 250s. Rows that stand otherwise are left to [`settle`].
 async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreError> {
-    const SQL: Pair = bulk!(
-        "with s as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
-             cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as sent_at_ms,
-             cast(value ->> 4 as text) as remote_id
-           from",
-        "$1",
-        ") update message set state = 'sent', owner = null, sent_at_ms = s.sent_at_ms, remote_id = s.remote_id
-           from s where message.run_id = s.run_id and message.id = s.id and message.attempt = s.attempt
-             and message.state = 'armed' and message.sent_at_ms is null
-           returning message.run_id, message.id, message.variant"
-    );
+    const SQL: Pair = Pair {
+        sqlite: settle_text!(settle_rows!("json_each($1)")),
+        postgres: settle_text!(settle_rows!("json_array_elements(cast($1 as json))")),
+    };
     if plain.is_empty() {
         return Ok(Keyed::default());
     }
-    let mut sent = Rows::default();
-    for settle in plain {
-        if let Outcome::Sent { remote_id } = &settle.outcome {
-            sent.push(&(settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id));
-        }
-    }
+    let sent = Rows::of(plain.iter().filter_map(|settle| match &settle.outcome {
+        Outcome::Sent { remote_id } => Some((settle.run_id, settle.id, settle.attempt, settle.at_ms, remote_id)),
+        _ => None,
+    }));
     let (sql, sent) = (conn.pick(&SQL), sent.json());
     let rows: Vec<(i64, i64, i64)> =
         on!(conn, "settle messages", c => sqlx::query_as(sql).bind(&sent).fetch_all(&mut *c).await)?;
@@ -391,17 +408,14 @@ macro_rules! suppressed {
 }
 
 /// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. What may forbid it stands here and,
-/// for a single row, in [`swift`]: the queue's contract and simulation run both. `$join` has SQLite begin with the few
-/// wishes, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits.
+/// for a single row, in [`swift`]: the queue's contract and simulation run both. `$rows` selects the wishes, `$join` has SQLite
+/// begin with them, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits.
 macro_rules! arm_text {
-    ($opened:literal, $join:literal, $lock:literal) => {
+    ($rows:expr, $join:literal, $lock:literal) => {
         concat!(
-            "with a as materialized (select cast(value ->> 0 as bigint) as run_id, cast(value ->> 1 as bigint) as id,
-                 cast(value ->> 2 as bigint) as attempt, cast(value ->> 3 as bigint) as generation,
-                 cast(value ->> 4 as bigint) as mail_epoch, cast(value ->> 5 as bigint) as addr_key,
-                 cast(value ->> 6 as text) as scope, cast(value ->> 7 as bigint) as template_version_id,
-                 cast(value ->> 8 as bigint) as at_ms from ",
-            $opened,
+            "with a(run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms)
+                 as materialized (",
+            $rows,
             "), ok as materialized (select a.* from a ",
             $join,
             " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
@@ -420,12 +434,23 @@ macro_rules! arm_text {
     };
 }
 
+macro_rules! arm_rows {
+    ($opened:literal) => {
+        concat!(
+            "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint),
+               cast(value ->> 3 as bigint), cast(value ->> 4 as bigint), cast(value ->> 5 as bigint),
+               cast(value ->> 6 as text), cast(value ->> 7 as bigint), cast(value ->> 8 as bigint) from ",
+            $opened
+        )
+    };
+}
+
 /// Arms what may be armed; what was granted.
 async fn arm(conn: Conn<'_>, epoch: i64, arms: &[&Arm]) -> Result<Keyed, StoreError> {
     const SQL: Pair = Pair {
-        sqlite: arm_text!("json_each($2)", "cross join", ""),
+        sqlite: arm_text!(arm_rows!("json_each($2)"), "cross join", ""),
         postgres: arm_text!(
-            "json_array_elements(cast($2 as json))",
+            arm_rows!("json_array_elements(cast($2 as json))"),
             "join",
             "order by m.run_id, m.id for update of m skip locked"
         ),
@@ -453,7 +478,7 @@ macro_rules! shown_upsert {
         )
     };
 }
-pub(super) use {shown_upsert, suppressed};
+pub(super) use {arm_text, settle_text, shown_upsert, suppressed};
 
 /// Counts a turn of an epoch.
 pub(super) const TURNED: &str = "update daemon set turn_no = turn_no + 1 where id = $1";

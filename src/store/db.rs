@@ -30,12 +30,28 @@ pub(super) const BUSY_TIMEOUT_MS: u64 = 10_000;
 /// How long PostgreSQL lets a transaction stand still: a daemon that is frozen in the midst of one holds its rows against
 /// all others. None of ours waits for anything but the database.
 const IDLE_IN_TRANSACTION_MAX: &str = "15s";
+/// PostgreSQL's default is that of a turning disk: a hundred rows named by their keys would cost as much as a table of
+/// twenty thousand read whole.
+const RANDOM_PAGE_COST: &str = "1.1";
+/// For statements that name the few rows they touch by their keys, however large the tables are. A plan made while a
+/// table was empty, or before anybody had counted it, would read it whole, thousands of times a second.
+const BY_KEY: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // One plan serves whatever keys are asked for; to make another for each would cost as much as running it.
+    ("plan_cache_mode", "force_generic_plan"),
+];
+/// Connections to PostgreSQL for such statements, besides the configured ones.
+const BY_KEY_MAX: u32 = 4;
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
 pub const CACHE_KIB: u32 = 16_384;
 /// Pages of the write-ahead log after which whoever commits folds it into the file.
 pub(super) const LOG_PAGES: u32 = 2000;
+/// What is attempted where a transaction begins.
+const BEGIN: &str = "begin a transaction";
 /// Statements each connection keeps prepared.
 const STATEMENTS_MAX: usize = 200;
 
@@ -108,7 +124,15 @@ pub struct Db(Arc<Kind>);
 
 enum Kind {
     Sqlite(Sqlite),
-    Postgres(PgPool),
+    Postgres(Pg),
+}
+
+struct Pg {
+    pool: PgPool,
+    /// For statements that name their rows by key.
+    by_key: PgPool,
+    /// What [`Line`] takes and puts back.
+    line: Arc<Mutex<Option<PgConnection>>>,
 }
 
 struct Sqlite {
@@ -144,15 +168,15 @@ impl Db {
         let connect = PgConnectOptions::from_str(url)
             .map_err(failed)?
             .statement_cache_capacity(STATEMENTS_MAX)
-            .options([("jit", "off"), ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX)]);
+            .options([("jit", "off"), ("random_page_cost", RANDOM_PAGE_COST)])
+            .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX)]);
         let connections = if options.postgres_connections == 0 { 10 } else { options.postgres_connections };
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))
-            .connect_with(connect.disable_statement_logging())
-            .await
-            .map_err(failed)?;
-        Ok(Db(Arc::new(Kind::Postgres(pool))))
+        let connect = connect.disable_statement_logging();
+        let pool =
+            |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_millis(BUSY_TIMEOUT_MS));
+        let by_key = pool(BY_KEY_MAX).connect_lazy_with(connect.clone().options(BY_KEY));
+        let pool = pool(connections).connect_with(connect).await.map_err(failed)?;
+        Ok(Db(Arc::new(Kind::Postgres(Pg { pool, by_key, line: Arc::default() }))))
     }
 
     async fn open_sqlite(path: &Path, options: &OpenOptions) -> Result<Db, StoreError> {
@@ -207,7 +231,7 @@ impl Db {
                 let mut writer = sqlite.writer.lock().await;
                 sqlx::migrate!("migrations/sqlite").run(&mut writer.conn).await?;
             }
-            Kind::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+            Kind::Postgres(pg) => sqlx::migrate!("migrations/postgres").run(&pg.pool).await?,
         }
         Ok(())
     }
@@ -220,34 +244,44 @@ impl Db {
         }
     }
 
+    /// A connection to read rows with that are named by their keys, however many there are.
+    pub async fn reader_by_key(&self) -> Result<Reader, StoreError> {
+        match &*self.0 {
+            Kind::Sqlite(_) => self.reader().await,
+            Kind::Postgres(pg) => Ok(Reader::Postgres(taken(&pg.by_key).await?)),
+        }
+    }
+
     /// A connection to read with; on SQLite it never waits for the writer.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
-        const DOING: &str = "get a connection to read with";
         Ok(match &*self.0 {
-            Kind::Sqlite(sqlite) => {
-                Reader::Sqlite(sqlite.readers.acquire().await.map_err(|e| StoreError::query(DOING, e))?)
-            }
-            Kind::Postgres(pool) => Reader::Postgres(pool.acquire().await.map_err(|e| StoreError::query(DOING, e))?),
+            Kind::Sqlite(sqlite) => Reader::Sqlite(taken(&sqlite.readers).await?),
+            Kind::Postgres(pg) => Reader::Postgres(taken(&pg.pool).await?),
         })
     }
 
     /// Begins a transaction that writes. On SQLite it waits for the lane, then for the writer, and takes the write
     /// lock at once (`begin immediate`: a deferred one could fail half-way whatever the timeout).
     pub async fn begin(&self, lane: Lane) -> Result<Tx, StoreError> {
-        const DOING: &str = "begin a transaction";
         match &*self.0 {
             Kind::Sqlite(sqlite) => {
                 let (lane, mut writer) = sqlite.writer(lane).await;
                 writer.unfinished = true;
                 sqlx::query("begin immediate").execute(&mut writer.conn).await.map_err(|e| {
                     writer.unfinished = false;
-                    StoreError::query(DOING, e)
+                    StoreError::query(BEGIN, e)
                 })?;
                 Ok(Tx(TxKind::Sqlite { writer, _lane: lane }))
             }
-            Kind::Postgres(pool) => {
-                Ok(Tx(TxKind::Postgres(pool.begin().await.map_err(|e| StoreError::query(DOING, e))?)))
-            }
+            Kind::Postgres(pg) => begun(&pg.pool).await,
+        }
+    }
+
+    /// As [`begin`](Db::begin), for a transaction that finds every row it touches by a key, however many there are.
+    pub async fn begin_by_key(&self, lane: Lane) -> Result<Tx, StoreError> {
+        match &*self.0 {
+            Kind::Sqlite(_) => self.begin(lane).await,
+            Kind::Postgres(pg) => begun(&pg.by_key).await,
         }
     }
 
@@ -257,6 +291,20 @@ impl Db {
         let Kind::Sqlite(sqlite) = &*self.0 else { return None };
         let (_lane, writer) = sqlite.writer(lane).await;
         Some(Direct { writer, _lane })
+    }
+
+    /// The line of turns to PostgreSQL, once it is free; `None` on SQLite.
+    ///
+    /// # Errors
+    /// When there is no connection and none can be made.
+    pub async fn line(&self) -> Result<Option<Line>, StoreError> {
+        let Kind::Postgres(pg) = &*self.0 else { return Ok(None) };
+        let mut kept = pg.line.clone().lock_owned().await;
+        let conn = match kept.take() {
+            Some(conn) => conn,
+            None => pg.by_key.connect_options().connect().await.map_err(|e| StoreError::query("connect", e))?,
+        };
+        Ok(Some(Line { conn, kept }))
     }
 
     /// How much room a SQLite file has: on its disk, and up to the size it may have. `None` on PostgreSQL, whose disk is
@@ -315,7 +363,11 @@ impl Db {
                 let _ = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut writer.conn).await;
                 let _ = writer.conn.ping().await;
             }
-            Kind::Postgres(pool) => pool.close().await,
+            Kind::Postgres(pg) => {
+                drop(pg.line.lock().await.take());
+                pg.by_key.close().await;
+                pg.pool.close().await;
+            }
         }
     }
 }
@@ -331,6 +383,29 @@ impl Sqlite {
             writer.unfinished = false;
         }
         (lane, writer)
+    }
+}
+
+async fn begun(pool: &PgPool) -> Result<Tx, StoreError> {
+    pool.begin().await.map(|tx| Tx(TxKind::Postgres(tx))).map_err(|error| StoreError::query(BEGIN, error))
+}
+
+async fn taken<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Result<sqlx::pool::PoolConnection<D>, StoreError> {
+    pool.acquire().await.map_err(|error| StoreError::query("get a connection to read with", error))
+}
+
+/// A connection to PostgreSQL that is kept from turn to turn. A pool looks whether a connection still lives whenever it is
+/// taken and whenever it is given back, and its answers are read wherever it was made; this one is made by the thread that
+/// writes turns. Dropped without [`Line::keep`], as after an error, it is closed.
+pub struct Line {
+    pub conn: PgConnection,
+    kept: OwnedMutexGuard<Option<PgConnection>>,
+}
+
+impl Line {
+    /// Puts it back for the next turn.
+    pub fn keep(mut self) {
+        *self.kept = Some(self.conn);
     }
 }
 

@@ -102,14 +102,18 @@ fn ignored(mut mails: Vec<(i64, String)>, clicked: impl Fn(i64) -> Option<i64>) 
 /// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
 /// second try shows what the first one showed.
 async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
+    // The mail of each is looked up by itself: that its origin is its member, PostgreSQL takes for so rare that it begins
+    // with all mails of all members.
     const SQL: Pair = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        "), last(id) as (select id from run order by id desc limit $2)",
+        "), last(id) as (select id from run order by id desc limit $2),
+            mail(run_id, id) as materialized (select last.id, (select m.id from message m
+              where m.run_id = last.id and m.origin = row.id and m.seq = 0 and m.member_id = row.id) from row cross join last)",
         "member_id, at_ms, body" from "select g.member_id, coalesce(g.armed_at_ms, g.sent_at_ms) as at_ms, s.body
-           from row cross join last join message g on g.run_id = last.id and g.origin = row.id and g.seq = 0
+           from mail join message g on g.run_id = mail.run_id and g.id = mail.id
            join shown s on s.run_id = g.run_id and s.message_id = g.id
-           where g.state = 'sent' and g.member_id = row.id"
+           where g.state = 'sent'"
     );
     let sql = conn.pick(&SQL);
     let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(sql).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
@@ -122,19 +126,33 @@ async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
 
 type Rowed = Vec<(i64, i64, i64)>;
 
-/// The last looks at products on the shop's own pages. Both databases walk `event_product` alone: first to where the
-/// last [`LOOKS_MAX`] events with a product begin, then those.
+/// The last looks at products on the shop's own pages: of the last [`LOOKS_MAX`] events with a product, those. SQLite knows
+/// no lateral join, so it first finds where they begin.
 async fn viewed(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = gather!(
-        "with row(id) as (select cast(value ->> 0 as bigint) from",
-        "$1",
-        "), edge(id, at_ms) as (select row.id, coalesce(
-              (select x.at_ms from event x where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
-               order by x.at_ms desc limit 1 offset $3), $2) from row)",
-        "member_id, product_id, at_ms" from "select e.member_id, e.product_id, e.at_ms from edge
-           join event e on e.member_id = edge.id and e.at_ms > edge.at_ms and e.product_id is not null
-           where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
-    );
+    const SQL: Pair = Pair {
+        sqlite: gather!(
+            "with row(id) as (select cast(value ->> 0 as bigint) from",
+            "$1",
+            "), edge(id, at_ms) as (select row.id, coalesce(
+                  (select x.at_ms from event x where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
+                   order by x.at_ms desc limit 1 offset $3), $2) from row)",
+            "member_id, product_id, at_ms" from "select e.member_id, e.product_id, e.at_ms from edge
+               join event e on e.member_id = edge.id and e.at_ms > edge.at_ms and e.product_id is not null
+               where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
+        )
+        .sqlite,
+        postgres: gather!(
+            "with row(id) as (select cast(value ->> 0 as bigint) from",
+            "$1",
+            ")",
+            "member_id, product_id, at_ms" from "select row.id as member_id, e.product_id, e.at_ms from row cross join lateral
+               (select x.product_id, x.at_ms, x.name_id from event x
+                where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
+                order by x.at_ms desc limit $3) e
+               where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
+        )
+        .postgres,
+    };
     let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
     let found: String = on!(conn, "load what was looked at", c => sqlx::query_scalar(sql).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_one(&mut *c).await)?;
     gathered(&found)

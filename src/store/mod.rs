@@ -76,6 +76,6 @@ pub mod timeline;
 pub mod touch;
 pub mod webhook;
 
-pub use db::{CACHE_KIB, Conn, Db, Lane, OpenOptions, Reader, Room, Tx, mask_password};
+pub use db::{CACHE_KIB, Conn, Db, Lane, Line, OpenOptions, Reader, Room, Tx, mask_password};
 pub use error::StoreError;
 pub use rows::{Pair, Rows, gathered};

@@ -187,13 +187,10 @@ pub fn main() -> ExitCode {
     run(std::env::args_os())
 }
 
-/// Threads that render and talk. SQLite is written by threads of its own, which all of these wait for: one processor is
-/// left to them, and to a mail server on the same machine. Two processors send a fifth faster so. PostgreSQL's answers
-/// are read by these very threads, and it wants them all.
-fn workers(global: &Global) -> usize {
-    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let writes_here = global.load().is_ok_and(|config| config.database.url.starts_with("sqlite://"));
-    if writes_here { (all - 1).max(1) } else { all }
+/// Threads that render and talk. The database is written by threads of their own, which all of these wait for: one
+/// processor is left to them, and to a mail server or a database on the same machine. Two processors send a fifth faster so.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() - 1).max(1))
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -205,11 +202,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(&arguments.global))
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(Failure::new(format!("could not start: {error}")).tell() as u8),
     };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -37,7 +37,7 @@ struct Bits {
 #[derive(Debug, Clone)]
 struct Provider {
     domains: Vec<String>,
-    marks: Vec<String>,
+    marks: Vec<Finder<'static>>,
     rules: Vec<Rule>,
 }
 
@@ -51,8 +51,8 @@ struct Rule {
     codes: Vec<Pattern>,
     /// Codes one of which must be there too.
     with: Vec<Pattern>,
-    /// Each phrase as its parts, in order.
-    any: Vec<Vec<String>>,
+    /// Each phrase as its parts, in order, made ready to be looked for.
+    any: Vec<Vec<Finder<'static>>>,
 }
 
 impl Rules {
@@ -115,7 +115,7 @@ impl Provider {
         let own = |listed: &String| {
             domain.strip_suffix(listed.as_str()).is_some_and(|above| above.is_empty() || above.ends_with('.'))
         };
-        self.domains.iter().any(own) || self.marks.iter().any(|mark| memmem::find(text, mark.as_bytes()).is_some())
+        self.domains.iter().any(own) || self.marks.iter().any(|mark| mark.find(text).is_some())
     }
 }
 
@@ -129,15 +129,19 @@ impl Rule {
 }
 
 /// Whether the parts stand in the text one after the other.
-fn is_in(parts: &[String], text: &[u8]) -> bool {
+fn is_in(parts: &[Finder<'static>], text: &[u8]) -> bool {
     let mut rest = text;
-    parts.iter().all(|part| match memmem::find(rest, part.as_bytes()) {
+    parts.iter().all(|part| match part.find(rest) {
         Some(at) => {
-            rest = &rest[at + part.len()..];
+            rest = &rest[at + part.needle().len()..];
             true
         }
         None => false,
     })
+}
+
+fn finder(text: &str) -> Finder<'static> {
+    Finder::new(text.as_bytes()).into_owned()
 }
 
 /// Lower case, every run of white space one space, cut to [`TEXT_BYTES_MAX`].
@@ -266,7 +270,7 @@ impl Reading<'_> {
         }
         let providers = file.provider.into_iter().map(|entry| Provider {
             domains: self.lower(entry.domains),
-            marks: self.lower(entry.marks),
+            marks: self.lower(entry.marks).iter().map(|mark| finder(mark)).collect(),
             rules: self.rules(entry.rule),
         });
         let providers = providers.collect();
@@ -307,7 +311,7 @@ impl Reading<'_> {
         let (codes, with) = (self.codes(entry.codes), self.codes(entry.with));
         let any = self.lower(entry.any);
         self.phrases += any.len();
-        let any = any.iter().map(|phrase| phrase.split(" ... ").map(str::to_owned).collect()).collect();
+        let any = any.iter().map(|phrase| phrase.split(" ... ").map(finder).collect()).collect();
         let step = entry.step.and_then(|name| self.step(&name));
         Some(Rule { class, at_once: entry.at_once, unproved: entry.unproved, step, codes, with, any })
     }

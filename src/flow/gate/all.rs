@@ -104,7 +104,7 @@ impl Gates {
     }
 
     async fn settle(&self, due: &[&Arc<Gate>], epoch: i64, now_ms: i64) -> Result<(), StoreError> {
-        let mut tx = self.db.begin(Lane::Turn).await?;
+        let mut tx = self.db.begin_by_key(Lane::Turn).await?;
         let mut missing: Vec<(&str, i64)> = due
             .iter()
             .filter(|gate| gate.id.load(Ordering::Relaxed) == 0)

@@ -189,7 +189,7 @@ impl Pass<'_> {
     ) -> Result<(Vec<Outcome>, i64), StoreError> {
         let mut tries = 0;
         loop {
-            let mut tx = self.db.begin(Lane::Bulk).await?;
+            let mut tx = self.db.begin_by_key(Lane::Bulk).await?;
             let started_ms = self.world.boot_ms();
             let written = desk.write(tx.conn(), items, self.world.now_ms()).await;
             let written = match written {
