@@ -137,6 +137,7 @@ impl Judge {
         let mut paper = papers.pop().unwrap_or_default();
         drop(papers);
         paper.sums.resize(self.common.len(), 0.0);
+        did.iter().for_each(|own| own.near(&self.tables).0.fetch(own.product));
         for own in did {
             let ((near, sign), (share, signs)) = (own.near(&self.tables), own.says(&self.tables));
             let share = share * self.tables.weights.0[sign];

@@ -1,9 +1,7 @@
 //! Strategies that rest on what the catalogue says of products and on points. Each leads with its own proposals and
 //! falls back on weaker ones, so that a block is never empty because one table is.
 
-use std::sync::Arc;
-
-use super::{Candidate, Desk, Did, NEXT, Reason, Slack, Why, propose};
+use super::{Candidates, Desk, Did, Ground, NEXT, Slack, Why};
 use crate::domain::catalog::{Index, Node};
 
 /// How much stronger a strategy's own proposals are than what it falls back on, even after three mails that showed them
@@ -28,19 +26,19 @@ const SUCCESSORS_MAX: usize = 5;
 const LOOKED_MAX: usize = 400;
 const AFFORDABLE_MAX: usize = 24;
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
     /// What an engine outside suggests, as far as the rules let it.
-    pub(super) fn suggested(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn suggested(&self, out: &mut Candidates<'a>) {
         let mut strength = SUGGESTED;
         let known = self.history.suggested.iter().take(SUGGESTED_MAX).filter_map(|id| self.catalog.index(*id));
         for index in known.filter(|index| self.is_allowed(*index, Slack::None)) {
-            propose(out, index, strength, || Reason::plain(Why::Engine));
+            out.propose(index, strength, Ground::plain(Why::Engine));
             strength *= NEXT_SUGGESTED;
         }
     }
 
     /// The rest of the suites the member bought of, then of those looked at; then what `for_you` shows.
-    pub(super) fn suites(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn suites(&self, out: &mut Candidates<'a>) {
         let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);
         let mut strength = LEAD;
         for index in self.bought.iter().chain(&self.viewed).map(|did| did.index) {
@@ -49,17 +47,16 @@ impl Desk<'_> {
                 continue;
             }
             followed.push(suite);
-            let on: Arc<str> = suite.into();
             let list = self.shelf.suites.get(suite).into_iter().flatten().copied();
             let others = list.filter(|other| *other != index && !self.has_bought(*other));
-            self.take(others, strength, || Reason { why: Why::Suite, on: Some(on.clone()) }, out);
+            self.take(others, strength, Ground::name(Why::Suite, suite), out);
             strength *= NEXT;
         }
         self.for_you(out);
     }
 
     /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its time.
-    pub(super) fn next_categories(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn next_categories(&self, out: &mut Candidates<'a>) {
         let mut asked: Vec<Node> = Vec::with_capacity(FOLLOWED);
         for did in &self.bought {
             let node = self.catalog.node_of(did.index);
@@ -67,23 +64,23 @@ impl Desk<'_> {
                 continue;
             }
             asked.push(node);
-            let on = self.catalog.leaf_of(node);
+            let ground = Ground::leaf(Why::Next, self.catalog.leaf_of(node));
             for next in self.catalog.next_after(node) {
                 let waited = ((self.now_ms - did.at_ms).max(0) + LAG_GRACE_MS) as f64;
                 let usual = (next.lag_ms + LAG_GRACE_MS) as f64;
                 let timely = (waited / usual).min(usual / waited);
                 let strength = NEXT_CATEGORY * (1.0 - 1.0 / f64::from(next.lift)) * timely;
-                self.best_of(next.node, strength, || Reason { why: Why::Next, on: Some(on.clone()) }, out);
+                self.best_of(next.node, strength, ground, out);
             }
         }
     }
 
     /// The reason for a product of a category that is bought from after one the member bought from.
-    pub(super) fn follows(&self, index: Index) -> Option<Reason> {
+    pub(super) fn follows(&self, index: Index) -> Option<Ground<'a>> {
         let node = self.catalog.node_of(index);
         let mut before = self.bought.iter().map(|did| self.catalog.node_of(did.index)).take(FOLLOWED);
         let from = before.find(|from| self.catalog.next_after(*from).iter().any(|next| next.node == node))?;
-        Some(Reason { why: Why::Next, on: Some(self.catalog.leaf_of(from).clone()) })
+        Some(Ground::leaf(Why::Next, self.catalog.leaf_of(from)))
     }
 
     fn has_bought(&self, index: Index) -> bool {
@@ -92,12 +89,12 @@ impl Desk<'_> {
 
     /// What came after the models the member bought, or looked at while they were sold; then what is new in those
     /// categories, no cheaper a kind than the one bought.
-    pub(super) fn successors(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn successors(&self, out: &mut Candidates<'a>) {
         let gone = |did: &&Did| !self.shelf.is_sold(did.index);
         let mut strength = LEAD;
         for index in self.bought.iter().chain(self.viewed.iter().filter(gone)).map(|did| did.index) {
             if let Some(next) = self.successor(index) {
-                propose(out, next, strength, || Reason::plain(Why::Successor));
+                out.propose(next, strength, Ground::plain(Why::Successor));
                 strength *= NEXT;
             }
         }
@@ -110,7 +107,7 @@ impl Desk<'_> {
             nodes.push(node);
             let band = self.shelf.band(index).unwrap_or(0);
             let as_good = rack.newest.iter().copied().filter(|other| self.shelf.band(*other) >= Some(band));
-            self.take(as_good, SECOND, || Reason::plain(Why::New), out);
+            self.take(as_good, SECOND, Ground::plain(Why::New), out);
         }
         self.around_viewed(out);
     }
@@ -123,18 +120,18 @@ impl Desk<'_> {
     }
 
     /// What the member's points pay for in full: of what `for_you` proposes first, then of what sells best.
-    pub(super) fn affordable(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn affordable(&self, out: &mut Candidates<'a>) {
         self.for_you(out);
-        let reason = || Reason::plain(Why::Points);
-        for candidate in out.iter_mut().filter(|candidate| self.is_affordable(candidate.index)) {
-            (candidate.score, candidate.reason) = (candidate.score + LEAD, reason());
+        let ground = Ground::plain(Why::Points);
+        for candidate in out.all.iter_mut().filter(|candidate| self.is_affordable(candidate.index)) {
+            (candidate.score, candidate.ground) = (candidate.score + LEAD, ground);
         }
         let mut strength = LEAD;
         let popular = self.shelf.popular.iter().take(LOOKED_MAX).copied();
         let affordable = popular.filter(|index| self.is_affordable(*index) && self.is_allowed(*index, Slack::None));
         for index in affordable.take(AFFORDABLE_MAX) {
-            if !out.iter().any(|candidate| candidate.index == index) {
-                propose(out, index, strength, reason);
+            if !out.indices.contains(&index) {
+                out.propose(index, strength, ground);
                 strength *= NEXT;
             }
         }

@@ -31,6 +31,7 @@ pub use chains::SUGGESTED_MAX;
 pub use reason::{Reason, Why};
 
 use blend::Mind;
+use reason::Ground;
 
 use crate::base::draw;
 use crate::domain::catalog::{BANDS, Catalog, Index, Node, Shelf};
@@ -190,19 +191,46 @@ pub fn pick(
     let desk = Desk::new(catalog, member, history, request, taken, mail);
     let mut candidates = desk.candidates();
     desk.tire(&mut candidates);
-    candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
-    let picks = desk.choose(candidates);
+    let picks = desk.choose(&candidates);
     taken.extend(picks.iter().map(|pick| pick.product));
     picks
 }
 
 /// A product some source proposes.
-struct Candidate {
+#[derive(Debug, Clone, Copy)]
+struct Candidate<'a> {
     index: Index,
     score: f64,
-    /// The strength of the source whose reason is kept.
+    /// The strength of the source whose ground is kept.
     strongest: f64,
-    reason: Reason,
+    ground: Ground<'a>,
+}
+
+/// What was proposed so far, each product once.
+struct Candidates<'a> {
+    /// Their products: whether one is among them is asked for each proposal.
+    indices: Vec<Index>,
+    all: Vec<Candidate<'a>>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Adds a proposal; a product proposed twice gathers both strengths and keeps the stronger ground.
+    fn propose(&mut self, index: Index, strength: f64, ground: Ground<'a>) {
+        // Most are new, which is found out by comparing many at once.
+        let known = if self.indices.contains(&index) { self.indices.iter().position(|i| *i == index) } else { None };
+        match known.map(|at| &mut self.all[at]) {
+            Some(known) => {
+                known.score += strength;
+                if strength > known.strongest {
+                    (known.strongest, known.ground) = (strength, ground);
+                }
+            }
+            None => {
+                self.indices.push(index);
+                self.all.push(Candidate { index, score: strength, strongest: strength, ground });
+            }
+        }
+    }
 }
 
 /// How far the rules give way, in this order.
@@ -267,11 +295,17 @@ impl<'a> Desk<'a> {
     ) -> Desk<'a> {
         let now_ms = mail.now_ms;
         let shelf = catalog.shelf(&member.market);
-        let did = |act: &Act, times: u32| Some(Did { index: catalog.index(act.product)?, at_ms: act.at_ms, times });
-        let bought: Vec<Did> = history.bought.iter().filter_map(|act| did(act, act.times.max(1))).collect();
-        let viewed: Vec<Did> = history.viewed.iter().filter_map(|act| did(act, 0)).collect();
-        let mut barred: Vec<Index> = Vec::new();
-        let mut owned: Vec<Node> = Vec::new();
+        let did = |acts: &[Act], times: fn(&Act) -> u32| {
+            let mut all = Vec::with_capacity(acts.len());
+            let known =
+                |act: &Act| Some(Did { index: catalog.index(act.product)?, at_ms: act.at_ms, times: times(act) });
+            all.extend(acts.iter().filter_map(known));
+            all
+        };
+        let bought: Vec<Did> = did(&history.bought, |act| act.times.max(1));
+        let viewed: Vec<Did> = did(&history.viewed, |_| 0);
+        let mut barred: Vec<Index> = Vec::with_capacity(bought.len() + taken.len());
+        let mut owned: Vec<Node> = Vec::with_capacity(bought.len());
         for did in &bought {
             let care = catalog.care_of(did.index);
             if care.repeatable {
@@ -297,7 +331,6 @@ impl<'a> Desk<'a> {
         }
         barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
         barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
-        barred.sort_unstable();
         let mut ignored: Vec<(Index, u32)> =
             history.ignored.iter().filter_map(|(product, times)| Some((catalog.index(*product)?, *times))).collect();
         ignored.sort_unstable();
@@ -324,7 +357,7 @@ impl<'a> Desk<'a> {
 
     /// The rules that never give way, and as many of the others as `slack` leaves.
     fn is_allowed(&self, index: Index, slack: Slack) -> bool {
-        if !self.shelf.is_sold(index) || self.barred.binary_search(&index).is_ok() {
+        if !self.shelf.is_sold(index) || self.barred.contains(&index) {
             return false;
         }
         let node = self.catalog.node_of(index);
@@ -334,8 +367,8 @@ impl<'a> Desk<'a> {
             && (slack >= Slack::OtherCategory || self.request.category.is_none() || self.wanted.iter().any(within))
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut out = Vec::with_capacity(64);
+    fn candidates(&self) -> Candidates<'a> {
+        let mut out = Candidates { indices: Vec::with_capacity(128), all: Vec::with_capacity(128) };
         match self.request.strategy {
             Strategy::ForYou => self.for_you(&mut out),
             Strategy::Suite => self.suites(&mut out),
@@ -352,7 +385,7 @@ impl<'a> Desk<'a> {
         out
     }
 
-    fn for_you(&self, out: &mut Vec<Candidate>) {
+    fn for_you(&self, out: &mut Candidates<'a>) {
         self.suggested(out);
         self.learned(out);
         self.viewed(VIEWED_AGAIN, out);
@@ -363,65 +396,62 @@ impl<'a> Desk<'a> {
     }
 
     /// Looked at and not bought, up to `n` of them.
-    fn viewed(&self, n: usize, out: &mut Vec<Candidate>) {
+    fn viewed(&self, n: usize, out: &mut Candidates<'a>) {
         let is_new = |did: &&Did| !self.bought.iter().any(|bought| bought.index == did.index);
         let allowed = self.viewed.iter().filter(is_new).filter(|did| self.is_allowed(did.index, Slack::None));
         for did in allowed.take(n) {
             let half_lives = (self.now_ms - did.at_ms).max(0) as f64 / VIEW_HALF_LIFE_MS as f64;
-            propose(out, did.index, 1.2 * (-half_lives).exp2(), || Reason::plain(Why::Viewed));
+            out.propose(did.index, 1.2 * (-half_lives).exp2(), Ground::plain(Why::Viewed));
         }
     }
 
     /// What sells in the categories that tags speak of, in the member's price band first.
-    fn interests(&self, out: &mut Vec<Candidate>) {
+    fn interests(&self, out: &mut Candidates<'a>) {
         for (name, strength) in self.tags(INTEREST) {
             for node in self.catalog.nodes_named(name) {
-                let on = self.catalog.leaf_of(*node);
-                self.best_of(*node, strength, || Reason { why: Why::Interest, on: Some(on.clone()) }, out);
+                let ground = Ground::leaf(Why::Interest, self.catalog.leaf_of(*node));
+                self.best_of(*node, strength, ground, out);
             }
         }
     }
 
     /// What sells of the brands that tags speak of.
-    fn brands(&self, out: &mut Vec<Candidate>) {
+    fn brands(&self, out: &mut Candidates<'a>) {
         for (name, strength) in self.tags(BRAND) {
             let Some(list) = self.shelf.brands.get(name) else { continue };
-            let on: Arc<str> = name.into();
-            let reason = || Reason { why: Why::Brand, on: Some(on.clone()) };
-            self.take(list.iter().copied(), 0.6 * strength, reason, out);
+            self.take(list.iter().copied(), 0.6 * strength, Ground::name(Why::Brand, name), out);
         }
     }
 
     /// What sells in the categories looked at last.
-    fn around_viewed(&self, out: &mut Vec<Candidate>) {
+    fn around_viewed(&self, out: &mut Candidates<'a>) {
         let mut nodes: Vec<Node> = Vec::with_capacity(4);
         for did in &self.viewed {
             let node = self.catalog.node_of(did.index);
             if nodes.len() < 4 && !nodes.contains(&node) {
                 nodes.push(node);
-                let on = self.catalog.leaf_of(node);
-                self.best_of(node, 0.3, || Reason { why: Why::Category, on: Some(on.clone()) }, out);
+                self.best_of(node, 0.3, Ground::leaf(Why::Category, self.catalog.leaf_of(node)), out);
             }
         }
     }
 
-    fn newest(&self, out: &mut Vec<Candidate>) {
+    fn newest(&self, out: &mut Candidates<'a>) {
         let newest = match self.wanted {
             [node] => self.shelf.rack(*node).map_or(&[][..], |rack| &rack.newest),
             _ => &self.shelf.newest,
         };
         let allowed = newest.iter().filter(|index| self.is_allowed(**index, Slack::None));
         for (place, index) in allowed.take(4 * self.request.n.min(PICKS_MAX)).enumerate() {
-            propose(out, *index, 1.0 / (place + 1) as f64, || Reason::plain(Why::New));
+            out.propose(*index, 1.0 / (place + 1) as f64, Ground::plain(Why::New));
         }
     }
 
-    fn pinned(&self, out: &mut Vec<Candidate>) {
+    fn pinned(&self, out: &mut Candidates<'a>) {
         let named: Vec<Index> = self.request.pinned.iter().filter_map(|sku| self.catalog.index_of_sku(sku)).collect();
         let pinned = if self.request.pinned.is_empty() { &self.shelf.pinned } else { &named };
         let allowed = pinned.iter().copied().filter(|index| self.is_allowed(*index, Slack::None));
         for (place, index) in allowed.take(4 * PICKS_MAX).enumerate() {
-            propose(out, index, 1.0 / (place + 1) as f64, || Reason::plain(Why::Pinned));
+            out.propose(index, 1.0 / (place + 1) as f64, Ground::plain(Why::Pinned));
         }
     }
 
@@ -432,47 +462,43 @@ impl<'a> Desk<'a> {
     }
 
     /// Proposes what sells best in a category, in the member's price band first.
-    fn best_of(&self, node: Node, strength: f64, reason: impl Fn() -> Reason, out: &mut Vec<Candidate>) {
+    fn best_of(&self, node: Node, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
         let Some(rack) = self.shelf.rack(node) else { return };
         let in_band = self.band.map_or(&[][..], |band| &rack.bands[band]);
-        self.take(in_band.iter().copied(), strength, &reason, out);
-        self.take(rack.popular.iter().copied(), 0.8 * strength, reason, out);
+        self.take(in_band.iter().copied(), strength, ground, out);
+        self.take(rack.popular.iter().copied(), 0.8 * strength, ground, out);
     }
 
-    fn take(
-        &self,
-        list: impl Iterator<Item = Index>,
-        strength: f64,
-        reason: impl Fn() -> Reason,
-        out: &mut Vec<Candidate>,
-    ) {
+    fn take(&self, list: impl Iterator<Item = Index>, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
         let mut strength = strength;
         for index in list.filter(|index| self.is_allowed(*index, Slack::None)).take(PER_SOURCE) {
-            propose(out, index, strength, &reason);
+            out.propose(index, strength, ground);
             strength *= NEXT;
         }
     }
 
-    /// Lets the rules choose among the ranked candidates, then among what sells best.
-    fn choose(&self, mut ranked: Vec<Candidate>) -> Vec<Pick> {
+    /// Lets the rules choose among the candidates, then among what sells best.
+    fn choose(&self, candidates: &Candidates<'a>) -> Vec<Pick> {
+        let mut ranked: Vec<(f64, usize)> = candidates.all.iter().map(|candidate| candidate.score).zip(0..).collect();
+        ranked.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
         let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
         let explored = self.explored();
-        if let Some((index, reason)) = explored.clone() {
-            choice.admit(self, index, Slack::None, || reason);
+        if let Some(index) = explored {
+            choice.admit(self, index, Slack::None, Ground::plain(Why::Explore));
         }
         for slack in [Slack::None, Slack::SameCategory, Slack::OtherCategory, Slack::BoughtCategory] {
             if choice.is_full() || (slack > Slack::SameCategory && !choice.chosen.is_empty()) {
                 break;
             }
-            for equal in ranked.chunk_by_mut(|a, b| a.score == b.score) {
+            for equal in ranked.chunk_by_mut(|(a, _), (b, _)| a == b) {
                 if choice.is_full() {
                     break;
                 }
                 if equal.len() > 1 {
-                    equal.sort_by_cached_key(|candidate| self.lot(candidate.index));
+                    equal.sort_by_cached_key(|(_, at)| self.lot(candidates.indices[*at]));
                 }
-                for candidate in equal {
-                    choice.admit(self, candidate.index, slack, || candidate.reason.clone());
+                for candidate in equal.iter().map(|(_, at)| candidates.all[*at]) {
+                    choice.admit(self, candidate.index, slack, candidate.ground);
                 }
             }
             self.fill(&mut choice, slack);
@@ -481,16 +507,23 @@ impl<'a> Desk<'a> {
             // It is chosen first, so that it counts among its category, and shown last.
             choice.chosen.rotate_left(1);
         }
-        let chosen = choice.chosen.into_iter();
-        let because = |(index, reason): (Index, Reason)| match reason {
-            // Looked for only now: it costs more than the score, and only what is shown needs it.
-            Reason { why: Why::Bought, on: None } => match self.because(index) {
-                popular if popular.why == Why::Popular => (index, self.follows(index).unwrap_or(popular)),
-                because => (index, because),
-            },
-            known => (index, known),
+        let pick = |(index, ground): (Index, Ground<'a>)| {
+            let reason = self.told(index, ground).into();
+            Pick { product: self.catalog.at(index).id, reason }
         };
-        chosen.map(because).map(|(index, reason)| Pick { product: self.catalog.at(index).id, reason }).collect()
+        choice.chosen.into_iter().map(pick).collect()
+    }
+
+    /// What the reader is told. Why the tables speak for a product is looked for only now: it costs more than the
+    /// score, and only what is shown needs it.
+    fn told(&self, index: Index, ground: Ground<'a>) -> Ground<'a> {
+        match ground {
+            Ground { why: Why::Bought, on: None } => match self.because(index) {
+                popular if popular.why == Why::Popular => self.follows(index).unwrap_or(popular),
+                because => because,
+            },
+            known => known,
+        }
     }
 
     /// The member's lot for a product, as the bits of a fraction, which are ordered like it.
@@ -499,14 +532,13 @@ impl<'a> Desk<'a> {
     }
 
     /// Fills what is left with what sells best, in the categories asked for or in all.
-    fn fill(&self, choice: &mut Choice, slack: Slack) {
+    fn fill(&self, choice: &mut Choice<'a>, slack: Slack) {
         if self.request.category.is_some() && slack < Slack::OtherCategory {
             for node in self.wanted {
-                let on = self.catalog.leaf_of(*node);
-                let reason = || Reason { why: Why::Category, on: Some(on.clone()) };
+                let ground = Ground::leaf(Why::Category, self.catalog.leaf_of(*node));
                 let rack = self.shelf.rack(*node).map_or(&[][..], |rack| &rack.popular);
                 for index in self.rested(rack) {
-                    choice.admit(self, index, slack, reason);
+                    choice.admit(self, index, slack, ground);
                 }
             }
             return;
@@ -515,33 +547,20 @@ impl<'a> Desk<'a> {
             if choice.is_full() {
                 return;
             }
-            choice.admit(self, index, slack, || Reason::plain(Why::Popular));
+            choice.admit(self, index, slack, Ground::plain(Why::Popular));
         }
-    }
-}
-
-/// Adds a proposal; a product proposed twice gathers both strengths and keeps the stronger reason.
-fn propose(out: &mut Vec<Candidate>, index: Index, strength: f64, reason: impl FnOnce() -> Reason) {
-    match out.iter_mut().find(|candidate| candidate.index == index) {
-        Some(known) => {
-            known.score += strength;
-            if strength > known.strongest {
-                (known.strongest, known.reason) = (strength, reason());
-            }
-        }
-        None => out.push(Candidate { index, score: strength, strongest: strength, reason: reason() }),
     }
 }
 
 /// What has been chosen for one block so far.
-struct Choice {
+struct Choice<'a> {
     n: usize,
-    chosen: Vec<(Index, Reason)>,
+    chosen: Vec<(Index, Ground<'a>)>,
     nodes: Vec<Node>,
 }
 
-impl Choice {
-    fn new(n: usize) -> Choice {
+impl<'a> Choice<'a> {
+    fn new(n: usize) -> Choice<'a> {
         Choice { n, chosen: Vec::with_capacity(n), nodes: Vec::with_capacity(n) }
     }
 
@@ -549,7 +568,7 @@ impl Choice {
         self.chosen.len() >= self.n
     }
 
-    fn admit(&mut self, desk: &Desk<'_>, index: Index, slack: Slack, reason: impl FnOnce() -> Reason) {
+    fn admit(&mut self, desk: &Desk<'_>, index: Index, slack: Slack, ground: Ground<'a>) {
         if self.is_full() || self.chosen.iter().any(|(chosen, _)| *chosen == index) || !desk.is_allowed(index, slack) {
             return;
         }
@@ -557,7 +576,7 @@ impl Choice {
         let many = self.nodes.iter().filter(|chosen| **chosen == node).count() >= PER_CATEGORY;
         if slack >= Slack::SameCategory || !many {
             self.nodes.push(node);
-            self.chosen.push((index, reason()));
+            self.chosen.push((index, ground));
         }
     }
 }

@@ -98,10 +98,6 @@ pub struct Reason {
 }
 
 impl Reason {
-    pub(super) fn plain(why: Why) -> Reason {
-        Reason { why, on: None }
-    }
-
     /// The tag this reason rests on.
     pub fn tag(&self) -> Option<String> {
         match (self.why, &self.on) {
@@ -130,5 +126,45 @@ impl Reason {
             None => why.rests_on(product).map(Arc::from),
         };
         Some(Reason { why, on })
+    }
+}
+
+/// A reason as long as nobody is told it: it borrows what it rests on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ground<'a> {
+    pub why: Why,
+    pub on: Option<On<'a>>,
+}
+
+/// What a reason rests on, in whatever form it lies at hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum On<'a> {
+    /// The last part of a category.
+    Leaf(&'a Arc<str>),
+    /// A brand or a suite.
+    Name(&'a str),
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn plain(why: Why) -> Ground<'a> {
+        Ground { why, on: None }
+    }
+
+    pub(super) fn leaf(why: Why, leaf: &'a Arc<str>) -> Ground<'a> {
+        Ground { why, on: Some(On::Leaf(leaf)) }
+    }
+
+    pub(super) fn name(why: Why, name: &'a str) -> Ground<'a> {
+        Ground { why, on: Some(On::Name(name)) }
+    }
+}
+
+impl From<Ground<'_>> for Reason {
+    fn from(Ground { why, on }: Ground<'_>) -> Reason {
+        let told = |on: On<'_>| match on {
+            On::Leaf(leaf) => leaf.clone(),
+            On::Name(name) => name.into(),
+        };
+        Reason { why, on: on.map(told) }
     }
 }

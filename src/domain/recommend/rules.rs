@@ -1,7 +1,7 @@
 //! The rules after scoring that look at what was shown before: what was ignored steps back, and now and then one place
 //! is given to something else.
 
-use super::{Candidate, Desk, Reason, Slack, Strategy, Why};
+use super::{Candidates, Desk, Slack, Strategy, Why};
 use crate::base::draw;
 use crate::domain::catalog::Index;
 
@@ -27,8 +27,8 @@ impl Desk<'_> {
     }
 
     /// What was shown and ignored weighs less. What the marketer chose stays.
-    pub(super) fn tire(&self, candidates: &mut [Candidate]) {
-        for candidate in candidates.iter_mut().filter(|candidate| candidate.reason.why != Why::Pinned) {
+    pub(super) fn tire(&self, candidates: &mut Candidates<'_>) {
+        for candidate in candidates.all.iter_mut().filter(|candidate| candidate.ground.why != Why::Pinned) {
             candidate.score *= IGNORED_WEIGHS.powi(self.ignored(candidate.index).min(9) as i32);
         }
     }
@@ -55,7 +55,7 @@ impl Desk<'_> {
 
     /// A product that nothing speaks for, in one of ten blocks: what is never shown is never learned of. Drawn by the
     /// run, the message and the place of the block in it.
-    pub(super) fn explored(&self) -> Option<(Index, Reason)> {
+    pub(super) fn explored(&self) -> Option<Index> {
         if self.request.strategy != Strategy::ForYou || self.request.n < EXPLORES_FROM {
             return None;
         }
@@ -70,6 +70,6 @@ impl Desk<'_> {
         let from = (draw::fraction(&words(WHICH)) * list.len() as f64) as usize;
         let around = list.iter().cycle().skip(from).take(list.len().min(STEPS_MAX)).copied();
         let mut allowed = around.filter(|index| self.is_allowed(*index, Slack::None) && self.ignored(*index) == 0);
-        allowed.next().map(|index| (index, Reason::plain(Why::Explore)))
+        allowed.next()
     }
 }

@@ -1,7 +1,7 @@
 //! The source that learned from everybody: what the tables say of one member.
 
 use super::blend::{Mind, Own};
-use super::{Candidate, Desk, Reason, Slack, Why, propose};
+use super::{Candidates, Desk, Ground, Slack, Why};
 use crate::domain::catalog::Index;
 
 /// Products bought and looked at that are asked for their neighbours, the latest.
@@ -19,16 +19,13 @@ const COMMON: f64 = 0.3;
 
 impl<'a> Desk<'a> {
     /// Proposes what the member is likeliest to want, by the weighed signs of the tables.
-    pub(super) fn learned(&self, out: &mut Vec<Candidate>) {
+    pub(super) fn learned(&self, out: &mut Candidates<'a>) {
         let Some(mind) = self.mind() else { return };
         let popular = &self.shelf.popular[..self.shelf.popular.len().min(POPULAR_ASKED)];
         let mut strength = FIRST;
         for index in mind.best(PROPOSED, popular, |index| self.is_allowed(index, Slack::None)) {
             let common = !self.history.tags.is_empty() && !mind.knows(index);
-            propose(out, index, if common { COMMON * strength } else { strength }, || Reason {
-                why: Why::Bought,
-                on: None,
-            });
+            out.propose(index, if common { COMMON * strength } else { strength }, Ground::plain(Why::Bought));
             strength *= NEXT;
         }
     }
@@ -50,10 +47,10 @@ impl<'a> Desk<'a> {
     }
 
     /// The reason for a product that the tables proposed: what of the member's own speaks for it most.
-    pub(super) fn because(&self, index: Index) -> Reason {
-        let Some(mind) = self.mind() else { return Reason::plain(Why::Popular) };
+    pub(super) fn because(&self, index: Index) -> Ground<'a> {
+        let Some(mind) = self.mind() else { return Ground::plain(Why::Popular) };
         if let Some(own) = self.own().find(|own| own.product == index) {
-            return Reason::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
+            return Ground::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
         }
         let mut strongest: Option<(f32, Own)> = None;
         let mut left = mind.near(index);
@@ -70,11 +67,11 @@ impl<'a> Desk<'a> {
             }
         }
         match strongest {
-            Some((_, own)) => Reason {
-                why: if own.times > 0 { Why::Bought } else { Why::Alike },
-                on: Some(self.catalog.leaf_of(self.catalog.node_of(own.product)).clone()),
-            },
-            None => Reason::plain(Why::Popular),
+            Some((_, own)) => {
+                let why = if own.times > 0 { Why::Bought } else { Why::Alike };
+                Ground::leaf(why, self.catalog.leaf_of(self.catalog.node_of(own.product)))
+            }
+            None => Ground::plain(Why::Popular),
         }
     }
 }

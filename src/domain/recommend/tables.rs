@@ -1,7 +1,6 @@
 //! What was learned from everybody's behaviour, ready to be looked up for one member.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use super::blend::Weights;
 use super::bytes::{Broken, Reader, Writer};
@@ -12,6 +11,8 @@ use super::taste::Tastes;
 
 /// Neighbours kept of each product.
 pub const NEIGHBOURS: usize = 50;
+/// What memory is read by, in words.
+const CACHE_LINE_WORDS: usize = 16;
 /// So many pairs as chance makes are added to every count before it is compared: a few pairs prove little.
 const SHRINKAGE: f32 = 5.0;
 
@@ -34,12 +35,11 @@ pub struct Tables {
 /// The nearest products of each product.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Near {
-    /// Where each product's neighbours begin, and after them where the last one's end.
-    pub starts: Vec<u32>,
-    /// Neighbours.
-    to: Vec<u32>,
-    /// How much likelier than chance each is met, as a logarithm.
-    lift: Vec<f32>,
+    /// Where each product's words begin, and after them where the last one's end.
+    starts: Vec<u32>,
+    /// Of each product first its neighbours, then the bits of how much likelier than chance each is met, as a
+    /// logarithm: what is read together lies together.
+    words: Vec<u32>,
 }
 
 impl Near {
@@ -49,11 +49,9 @@ impl Near {
 
     /// Adds the next product's neighbours.
     fn push(&mut self, neighbours: impl Iterator<Item = (u32, f32)>) {
-        for (to, lift) in neighbours {
-            self.to.push(to);
-            self.lift.push(lift);
-        }
-        self.starts.push(self.to.len() as u32);
+        let (to, lifts): (Vec<u32>, Vec<u32>) = neighbours.map(|(to, lift)| (to, lift.to_bits())).unzip();
+        self.words.extend(to.into_iter().chain(lifts));
+        self.starts.push(self.words.len() as u32);
     }
 
     /// The neighbours that are met more often than chance makes them: the surest ones by their log-likelihood ratio.
@@ -90,10 +88,8 @@ impl Near {
         for _ in 0..products {
             all.push(r.pairs()?.into_iter());
         }
-        match all.to.iter().all(|product| (*product as usize) < products) {
-            true => Ok(all),
-            false => Err(Broken),
-        }
+        let known = |product: u32| all.run(product).0.iter().all(|to| (*to as usize) < products);
+        if (0..products as u32).all(known) { Ok(all) } else { Err(Broken) }
     }
 
     fn numbered(&self, origin: &[Option<u32>], place: &[Option<u32>]) -> Near {
@@ -105,30 +101,40 @@ impl Near {
         all
     }
 
-    fn places(&self, product: u32) -> Range<usize> {
-        match self.starts.get(product as usize..product as usize + 2) {
-            Some([from, to]) => *from as usize..*to as usize,
-            _ => 0..0,
-        }
+    /// A product's neighbours and their lifts' bits.
+    fn run(&self, product: u32) -> (&[u32], &[u32]) {
+        let words = match self.starts.get(product as usize..product as usize + 2) {
+            Some([from, to]) => &self.words[*from as usize..*to as usize],
+            _ => &[],
+        };
+        words.split_at(words.len() / 2)
     }
 
     /// The neighbours of a product, the surest first, and how much likelier than chance each is met, as a logarithm.
     pub fn of_product(&self, product: u32) -> impl ExactSizeIterator<Item = (u32, f32)> {
-        let places = self.places(product);
-        self.to[places.clone()].iter().copied().zip(self.lift[places].iter().copied())
+        let (to, lifts) = self.run(product);
+        to.iter().copied().zip(lifts.iter().copied().map(f32::from_bits))
+    }
+
+    /// Sends for a product's neighbours, so that they are at hand when they are asked for: memory is slow to answer one
+    /// question, and answers many at once.
+    pub fn fetch(&self, product: u32) {
+        let (to, lifts) = self.run(product);
+        for words in [to, lifts] {
+            words.iter().step_by(CACHE_LINE_WORDS).for_each(|word| _ = std::hint::black_box(*word));
+        }
     }
 
     /// How near one product is to another; `None`: it is none of its neighbours.
     pub fn lift(&self, from: u32, to: u32) -> Option<f32> {
-        let places = self.places(from);
         // Most are not there, which is found out by comparing many at once.
-        let known = self.to[places.clone()].contains(&to);
+        let known = self.run(from).0.contains(&to);
         if known { self.of_product(from).find(|(near, _)| *near == to).map(|(_, lift)| lift) } else { None }
     }
 
     /// How many neighbours all products have together.
     pub fn pairs(&self) -> usize {
-        self.to.len()
+        self.words.len() / 2
     }
 }
 
@@ -152,7 +158,7 @@ impl Tables {
 
     /// What they take of memory, bytes.
     pub fn resident_bytes(&self) -> usize {
-        let near = |near: &Near| 4 * near.starts.len() + 8 * near.to.len();
+        let near = |near: &Near| 4 * (near.starts.len() + near.words.len());
         let follows: usize = self.follows.iter().map(|f| size_of::<Follow>() + f.from.len() + f.to.len()).sum();
         16 * self.ids.len() + near(&self.bought) + near(&self.viewed) + self.tastes.resident_bytes() + follows
     }
