@@ -137,8 +137,10 @@ fn corner(rng: &mut StdRng) -> i64 {
 async fn fill(db: &Db) {
     let mut rng = StdRng::seed_from_u64(5);
     let mut order = 0;
-    let names = "insert into event_name (id, name) values (1, 'Product Viewed'), (2, 'Product Added'), (3, 'Cart Viewed')";
-    let runs = (1..=RUNS).map(|run| format!("({run}, 1, {run}, 'finished', 1, '{{}}', 1)")).collect::<Vec<_>>().join(",");
+    let names =
+        "insert into event_name (id, name) values (1, 'Product Viewed'), (2, 'Product Added'), (3, 'Cart Viewed')";
+    let runs =
+        (1..=RUNS).map(|run| format!("({run}, 1, {run}, 'finished', 1, '{{}}', 1)")).collect::<Vec<_>>().join(",");
     let tags = (1..=40).map(|tag| format!("({tag}, 'interest:d{}', {}, 20)", tag * 6, 30 * DAY_MS)).collect::<Vec<_>>();
     let heads = [
         names.to_owned(),
@@ -148,7 +150,9 @@ async fn fill(db: &Db) {
     run(db, &heads).await;
     for from in (1..=MEMBERS).step_by(500) {
         let mut table: [Table; 7] = [
-            Table::new("orders (id, order_id, member_id, ordered_at_ms, status, currency, revenue_minor, updated_at_ms)"),
+            Table::new(
+                "orders (id, order_id, member_id, ordered_at_ms, status, currency, revenue_minor, updated_at_ms)",
+            ),
             Table::new("order_line (orders_id, product_id, quantity, price_minor)"),
             Table::new("event (at_ms, dedup, member_id, name_id, product_id)"),
             Table::new("touch (at_ms, run_id, message_id, member_id, kind, class, product_id, method, agent, ip)"),
@@ -200,7 +204,10 @@ fn lay(member: i64, order: &mut i64, rng: &mut StdRng, table: &mut [Table; 7]) {
     for nth in 0..8 {
         let (at_ms, kind) = (NOW_MS - (nth + 1) * 9 * DAY_MS, if nth % 4 == 3 { "click" } else { "open" });
         let product = if nth % 4 == 3 { (product(corner, rng) + 1).to_string() } else { "null".to_owned() };
-        touches.row(format_args!("{at_ms},{},{member},{member},'{kind}','human',{product},'GET','a','::1'", 1 + nth % RUNS));
+        touches.row(format_args!(
+            "{at_ms},{},{member},{member},'{kind}','human',{product},'GET','a','::1'",
+            1 + nth % RUNS
+        ));
     }
     for tag in 0..6 {
         // Scores of about one to twenty now.

@@ -114,29 +114,34 @@ both_dbs! {
     }
 }
 
+/// Builds until most members are walked and checkpoints were written, and is then dropped.
+async fn cut_short(db: &Db, world: &World) {
+    let seen = AtomicI64::new(0);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stop = std::sync::Mutex::new(Some(stop));
+    let cut = |progress: relate::Progress| {
+        seen.store(progress.members, Ordering::SeqCst);
+        // Minutes pass with every chunk: each is followed by a checkpoint.
+        world.advance(61_000);
+        if progress.members >= 6000 {
+            drop(stop.lock().unwrap().take());
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stopped => {}
+        _ = relate::build(db, world, &cut) => panic!("it was to be cut short"),
+    }
+    assert!((6000..7961).contains(&seen.load(Ordering::SeqCst)), "some are left");
+}
+
 both_dbs! {
     async fn a_build_cut_short_goes_on_and_ends_the_same(test) {
         fill(&test.db).await;
         let whole = relate::build(&test.db, &World::seeded(1, NOW_MS), &|_| ()).await.unwrap();
 
         let world = World::seeded(1, NOW_MS);
-        let seen = AtomicI64::new(0);
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let stop = std::sync::Mutex::new(Some(stop));
-        let cut = |progress: relate::Progress| {
-            seen.store(progress.members, Ordering::SeqCst);
-            // A minute passes with every chunk: each is followed by a checkpoint, until the third.
-            world.advance(61_000);
-            if progress.members >= 6000 {
-                drop(stop.lock().unwrap().take());
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = stopped => {}
-            _ = relate::build(&test.db, &world, &cut) => panic!("it was to be cut short"),
-        }
-        assert_eq!(seen.load(Ordering::SeqCst), 6000);
+        cut_short(&test.db, &world).await;
         assert_eq!(current(&test.db).await.as_ref(), Some(&whole), "the tables before still count");
         assert!(matches!(relate::build(&test.db, &world, &|_| ()).await, Err(RelateError::UnderWay { .. })), "it may yet live");
 
@@ -148,6 +153,27 @@ both_dbs! {
         let first = first.into_inner().unwrap().unwrap();
         assert!(first.resumed && first.members >= 6000, "{first:?}");
         assert_eq!(resumed, whole, "as if it had never been cut");
+        assert_eq!(sql::count(&test.db, "recommend_build").await, 1);
+        assert_eq!(sql::count(&test.db, "recommend_piece where part <> 0").await, 0, "nothing is left over");
+    }
+}
+
+both_dbs! {
+    async fn a_checkpoint_that_cannot_be_read_is_left_and_all_counted_anew(test) {
+        fill(&test.db).await;
+        let world = World::seeded(1, NOW_MS);
+        cut_short(&test.db, &world).await;
+        // The first of two units of the last checkpoint: what another version wrote has none of the second.
+        assert_eq!(sql::count(&test.db, "recommend_piece where seq = 65536").await, 1);
+        sql::run(&test.db, &["delete from recommend_piece where seq = 65536"]).await;
+        world.advance(600_000);
+        let first = std::sync::Mutex::new(None);
+        let built = relate::build(&test.db, &world, &|progress| {
+            first.lock().unwrap().get_or_insert(progress);
+        }).await.unwrap();
+        let first = first.into_inner().unwrap().unwrap();
+        assert!(!first.resumed && first.members < 6000, "{first:?}");
+        assert!(built.bought.pairs() > 0);
         assert_eq!(sql::count(&test.db, "recommend_build").await, 1);
         assert_eq!(sql::count(&test.db, "recommend_piece where part <> 0").await, 0, "nothing is left over");
     }

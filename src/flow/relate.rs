@@ -5,6 +5,7 @@
 //! are kept to be foretold from it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::base::{World, draw};
 use crate::domain::recommend::bytes::{Broken, Reader, Writer};
@@ -15,13 +16,16 @@ use crate::domain::recommend::log::Deed;
 use crate::domain::recommend::tables::Tables;
 use crate::domain::recommend::taste::kinds;
 use crate::store::catalog::PRODUCTS_MAX;
-use crate::store::recommend::{self as store, TABLES};
-use crate::store::{Db, Lane, StoreError};
+use crate::store::recommend::{self as store, Build, TABLES};
+use crate::store::{Conn, Db, Lane, StoreError};
 
-/// Ids of members read at once.
-const CHUNK: i64 = 2_000;
-/// How often a checkpoint is written, milliseconds.
+/// Ids of members read at once: at first, and at most.
+const CHUNK: (i64, i64) = (125, 2_000);
+/// Deeds that a chunk should not have more of, for they lie in memory all at once.
+const CHUNK_DEEDS: u64 = 200_000;
+/// How often a checkpoint is written, milliseconds; where writing one takes long, so many times as long.
 const CHECKPOINT_MS: i64 = 60_000;
+const CHECKPOINT_SHARE: i64 = 9;
 /// A build whose last sign of life is older is dead, milliseconds.
 const DEAD_AFTER_MS: i64 = 5 * CHECKPOINT_MS;
 /// How far back purchases and looks are read, milliseconds: two years, half a year.
@@ -81,14 +85,16 @@ pub async fn is_due(db: &Db, now_ms: i64, age_ms: i64) -> Result<bool, StoreErro
 pub async fn build(db: &Db, world: &World, told: &(dyn Fn(Progress) + Sync)) -> Result<Tables, RelateError> {
     let mut walk = Walk::enter(db, world.now_ms()).await?;
     let mut progress = Progress { of_members: walk.last, resumed: walk.cursor > 0, ..Progress::default() };
-    let mut saved_ms = world.now_ms();
+    let mut due_ms = world.now_ms() + CHECKPOINT_MS;
     while walk.cursor < walk.last {
         progress.deeds += walk.chunk(db).await?;
         progress.members = walk.cursor.min(walk.last);
         told(progress);
-        if world.now_ms() - saved_ms >= CHECKPOINT_MS {
-            walk.save(db, world.now_ms()).await?;
-            saved_ms = world.now_ms();
+        let begun_ms = world.now_ms();
+        if begun_ms >= due_ms {
+            walk.save(db, begun_ms).await?;
+            let took_ms = world.now_ms() - begun_ms;
+            due_ms = world.now_ms() + (CHECKPOINT_SHARE * took_ms).clamp(CHECKPOINT_MS, DEAD_AFTER_MS / 2);
         }
     }
     walk.finish(db, world).await
@@ -99,6 +105,8 @@ struct Walk {
     build: i64,
     checkpoint: i64,
     cursor: i64,
+    /// Ids of members read next.
+    chunk: i64,
     last: i64,
     ids: Vec<i64>,
     numbers: HashMap<i64, u32>,
@@ -121,17 +129,24 @@ impl Walk {
             return Err(RelateError::UnderWay { ago_ms: now_ms - build.beat_at_ms });
         }
         let resumed = found.filter(|build| build.checkpoint > 0);
-        let build = match resumed {
+        let mut build = match resumed {
             Some(build) => build.id,
             None => store::begin(tx.conn(), now_ms).await?,
         };
         store::beat(tx.conn(), build, now_ms).await?;
         tx.commit().await?;
-        let mut reader = db.reader().await?;
-        let (products, last) = store::extent(reader.conn(), PRODUCTS_MAX).await?;
+        let (products, last) = store::extent(db.reader().await?.conn(), PRODUCTS_MAX).await?;
         if let Some(found) = resumed {
-            let bytes = store::get(reader.conn(), found.id, found.checkpoint).await?;
-            return Ok(Walk { checkpoint: found.checkpoint, cursor: found.cursor, last, ..Walk::read(&bytes, build)? });
+            match Walk::resume(db.reader().await?.conn(), found).await {
+                Ok(walk) => return Ok(Walk { checkpoint: found.checkpoint, cursor: found.cursor, last, ..walk }),
+                // Another version wrote it, or it is damaged: nothing is lost but the time it took.
+                Err(RelateError::Broken(_)) => {
+                    let mut tx = db.begin(Lane::Bulk).await?;
+                    build = store::begin(tx.conn(), now_ms).await?;
+                    tx.commit().await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let categories = || products.iter().map(|(_, category)| category.as_str());
         let (follows, kinds) = (Followers::new(categories()), kinds(categories()));
@@ -142,13 +157,25 @@ impl Walk {
 
     fn new(build: i64, ids: Vec<i64>, (whole, earlier): (Counter, Counter), follows: Followers) -> Walk {
         let numbers = ids.iter().copied().zip(0..).collect();
-        let (checkpoint, cursor, last) = (0, 0, 0);
-        Walk { build, checkpoint, cursor, last, ids, numbers, whole, earlier, follows, learners: BTreeMap::new() }
+        let (checkpoint, cursor, chunk, last) = (0, 0, CHUNK.0, 0);
+        Walk {
+            build,
+            checkpoint,
+            cursor,
+            chunk,
+            last,
+            ids,
+            numbers,
+            whole,
+            earlier,
+            follows,
+            learners: BTreeMap::new(),
+        }
     }
 
     /// Counts the next members, and says how much they did.
     async fn chunk(&mut self, db: &Db) -> Result<u64, StoreError> {
-        let (from, to, now_ms) = (self.cursor + 1, self.cursor + CHUNK, self.whole.now_ms());
+        let (from, to, now_ms) = (self.cursor + 1, self.cursor + self.chunk, self.whole.now_ms());
         let mut reader = db.reader().await?;
         let bought = store::bought(reader.conn(), from, to, now_ms - BOUGHT_WITHIN_MS).await?;
         let viewed = store::viewed(reader.conn(), from, to, now_ms - VIEWED_WITHIN_MS).await?;
@@ -166,7 +193,13 @@ impl Walk {
             self.member(id, member.iter().map(|(_, deed)| *deed).collect());
         }
         self.cursor = to;
-        Ok(deeds.len() as u64)
+        let done = deeds.len() as u64;
+        self.chunk = match done {
+            deeds if deeds > CHUNK_DEEDS => (self.chunk / 2).max(1),
+            deeds if deeds < CHUNK_DEEDS / 2 => (2 * self.chunk).min(CHUNK.1),
+            _ => self.chunk,
+        };
+        Ok(done)
     }
 
     fn member(&mut self, id: i64, mut deeds: Vec<Deed>) {
@@ -187,7 +220,7 @@ impl Walk {
     /// Writes a checkpoint and makes it the one to go on from.
     async fn save(&mut self, db: &Db, now_ms: i64) -> Result<(), StoreError> {
         let part = self.checkpoint + 1;
-        store::put(db, self.build, part, &self.to_bytes()).await?;
+        store::put(db, self.build, part, self.units()).await?;
         let mut tx = db.begin(Lane::Bulk).await?;
         store::reached(tx.conn(), self.build, part, self.cursor, now_ms).await?;
         tx.commit().await?;
@@ -202,7 +235,7 @@ impl Walk {
             Tables { weights, follows: self.follows.finish(), ..self.whole.finish(self.ids) }
         });
         let tables = made.await.map_err(|_| RelateError::Died)?;
-        store::put(db, build, TABLES, &tables.to_bytes()).await?;
+        store::put(db, build, TABLES, std::iter::once(tables.to_bytes())).await?;
         let mut tx = db.begin(Lane::Bulk).await?;
         store::finish(tx.conn(), build, world.now_ms()).await?;
         tx.commit().await?;
@@ -210,7 +243,17 @@ impl Walk {
         Ok(tables)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The walk as bytes, a unit at a time: all of it at once would take as much memory again as the counts do.
+    fn units(&self) -> impl Iterator<Item = Vec<u8>> + Send + '_ {
+        let pairs = |stretch: Range<usize>| {
+            let mut w = Writer::default();
+            [&self.whole, &self.earlier].into_iter().for_each(|counter| counter.write_pairs(stretch.clone(), &mut w));
+            w.0
+        };
+        std::iter::once_with(|| self.but_pairs()).chain(self.whole.stretches().map(pairs))
+    }
+
+    fn but_pairs(&self) -> Vec<u8> {
         let mut w = Writer::default();
         w.i64s(&self.ids);
         self.whole.write(&mut w);
@@ -225,9 +268,25 @@ impl Walk {
         w.0
     }
 
+    /// The walk as a build's checkpoint keeps it.
+    async fn resume(mut conn: Conn<'_>, found: Build) -> Result<Walk, RelateError> {
+        let bytes = store::get_unit(conn.again(), found.id, found.checkpoint, 0).await?;
+        let mut walk = Walk::read(&bytes, found.id)?;
+        for (unit, stretch) in (1..).zip(walk.whole.stretches()) {
+            let bytes = store::get_unit(conn.again(), found.id, found.checkpoint, unit).await?;
+            let r = &mut Reader(&bytes);
+            walk.whole.read_pairs(stretch.clone(), r)?;
+            walk.earlier.read_pairs(stretch, r)?;
+        }
+        Ok(walk)
+    }
+
     fn read(bytes: &[u8], build: i64) -> Result<Walk, Broken> {
         let r = &mut Reader(bytes);
         let (ids, whole, earlier) = (r.i64s()?, Counter::read(r)?, Counter::read(r)?);
+        if [whole.products(), earlier.products()] != [ids.len(); 2] {
+            return Err(Broken);
+        }
         let mut walk = Walk::new(build, ids, (whole, earlier), Followers::read(r)?);
         for _ in 0..r.i64()? {
             let (key, flat) = (r.i64s()?, r.i64s()?);

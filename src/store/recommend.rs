@@ -5,6 +5,8 @@ use crate::on;
 
 /// Bytes of one piece: about a millisecond of SQLite's writer.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Most pieces of one unit: 16 GB.
+const UNIT_PIECES: i64 = 1 << 16;
 /// The part of a build that holds its finished tables.
 pub const TABLES: i64 = 0;
 
@@ -72,26 +74,45 @@ pub async fn finish(mut conn: Conn<'_>, build: i64, now_ms: i64) -> Result<(), S
     on!(conn, "forget older builds", c => sqlx::query(OLDER).bind(build).execute(&mut *c).await.map(|_| ()))
 }
 
-/// Writes a part of a build in pieces, each a transaction of its own.
+/// Writes a part of a build, which comes in units that are read one by one, in pieces, each a transaction of its own.
 ///
 /// # Crash
 /// Some of the pieces are there. Nobody reads them before [`reached`] or [`finish`] says so, and the next attempt writes
 /// them again.
-pub async fn put(db: &Db, build: i64, part: i64, bytes: &[u8]) -> Result<(), StoreError> {
+pub async fn put(
+    db: &Db,
+    build: i64,
+    part: i64,
+    units: impl Iterator<Item = Vec<u8>> + Send,
+) -> Result<(), StoreError> {
     const SQL: &str = "insert into recommend_piece (build_id, part, seq, body) values ($1, $2, $3, $4)
         on conflict (build_id, part, seq) do update set body = excluded.body";
-    for (seq, piece) in bytes.chunks(PIECE_BYTES).enumerate() {
-        let mut tx = db.begin(Lane::Bulk).await?;
-        on!(tx.conn(), "write a piece of a build", c => sqlx::query(SQL).bind(build).bind(part).bind(seq as i64).bind(piece).execute(&mut *c).await.map(|_| ()))?;
-        tx.commit().await?;
+    for (unit, bytes) in (0..).zip(units) {
+        for (seq, piece) in (first(unit)..first(unit + 1)).zip(bytes.chunks(PIECE_BYTES)) {
+            let mut tx = db.begin(Lane::Bulk).await?;
+            on!(tx.conn(), "write a piece of a build", c => sqlx::query(SQL).bind(build).bind(part).bind(seq).bind(piece).execute(&mut *c).await.map(|_| ()))?;
+            tx.commit().await?;
+        }
     }
     Ok(())
 }
 
-/// The bytes of a part.
+/// Where the pieces of a unit begin.
+const fn first(unit: i64) -> i64 {
+    unit * UNIT_PIECES
+}
+
+/// The bytes of a part that is one unit.
 pub async fn get(conn: Conn<'_>, build: i64, part: i64) -> Result<Vec<u8>, StoreError> {
-    const SQL: &str = "select body from recommend_piece where build_id = $1 and part = $2 order by seq";
-    let pieces: Vec<Vec<u8>> = on!(conn, "load the recommender's tables", c => sqlx::query_scalar(SQL).bind(build).bind(part).fetch_all(&mut *c).await)?;
+    get_unit(conn, build, part, 0).await
+}
+
+/// The bytes of one unit of a part; none where there is no such unit.
+pub async fn get_unit(conn: Conn<'_>, build: i64, part: i64, unit: i64) -> Result<Vec<u8>, StoreError> {
+    const SQL: &str =
+        "select body from recommend_piece where build_id = $1 and part = $2 and seq >= $3 and seq < $4 order by seq";
+    let (from, to) = (first(unit), first(unit + 1));
+    let pieces: Vec<Vec<u8>> = on!(conn, "load the recommender's tables", c => sqlx::query_scalar(SQL).bind(build).bind(part).bind(from).bind(to).fetch_all(&mut *c).await)?;
     Ok(pieces.concat())
 }
 

@@ -1,5 +1,7 @@
 //! What tables are made of, counted in one walk over all members, each member's deeds in the order they were done.
 
+use std::ops::Range;
+
 use super::blend::Weights;
 use super::bytes::{Broken, Reader, Writer};
 use super::log::Deed;
@@ -20,6 +22,8 @@ const BEFORE_MAX: usize = 30;
 const BACKWARD: f32 = 0.5;
 /// What a sale counts halves in this time, milliseconds (28 days): what sells now, beside what always sold.
 const POPULAR_HALF_LIFE_MS: i64 = 28 * DAY_MS;
+/// Products whose pairs are written at once: a few megabytes at most.
+const STRETCH: usize = 256;
 pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// The counts so far.
@@ -77,26 +81,47 @@ impl Counter {
         }
     }
 
+    /// Writes the counts but for the pairs, which are written a stretch at a time.
     pub fn write(&self, w: &mut Writer) {
         w.i64(self.now_ms);
         w.f32s(&self.sold);
         w.f32s(&self.sold_lately);
-        self.bought.write(w);
-        self.viewed.write(w);
         self.buyers.write(w);
     }
 
     /// # Errors
     /// Bytes that are something else.
     pub fn read(r: &mut Reader<'_>) -> Result<Counter, Broken> {
-        let (now_ms, sold, sold_lately) = (r.i64()?, r.f32s()?, r.f32s()?);
+        let (now_ms, sold, sold_lately, buyers) = (r.i64()?, r.f32s()?, r.f32s()?, Buyers::read(r)?);
         let products = sold.len();
-        let (bought, viewed) = (Pairs::read(r, products)?, Pairs::read(r, products)?);
-        let buyers = Buyers::read(r)?;
         if [sold_lately.len(), buyers.products()] != [products; 2] {
             return Err(Broken);
         }
+        let (bought, viewed) = (Pairs::new(products), Pairs::new(products));
         Ok(Counter { now_ms, sold, sold_lately, bought, viewed, buyers })
+    }
+
+    /// How many products there are.
+    pub fn products(&self) -> usize {
+        self.sold.len()
+    }
+
+    /// The stretches that its pairs are written in.
+    pub fn stretches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let products = self.sold.len();
+        (0..products).step_by(STRETCH).map(move |from| from..(from + STRETCH).min(products))
+    }
+
+    pub fn write_pairs(&self, stretch: Range<usize>, w: &mut Writer) {
+        self.bought.write(stretch.clone(), w);
+        self.viewed.write(stretch, w);
+    }
+
+    /// # Errors
+    /// Bytes that are something else.
+    pub fn read_pairs(&mut self, stretch: Range<usize>, r: &mut Reader<'_>) -> Result<(), Broken> {
+        self.bought.read(stretch.clone(), r)?;
+        self.viewed.read(stretch, r)
     }
 
     /// As of when it counts.

@@ -4,6 +4,8 @@
 //! is frequent stays and is counted too low by at most what it was forgotten with. The same pairs in the same order
 //! leave the same rows.
 
+use std::ops::Range;
+
 use super::bytes::{Broken, Reader, Writer};
 
 /// Places of all rows of one table together, 8 bytes each.
@@ -42,39 +44,54 @@ impl Pairs {
         self.rows[from as usize].add(to, weight, self.row_places_max);
     }
 
-    pub fn write(&self, w: &mut Writer) {
-        w.i64(self.rows.len() as i64);
-        // As they lie: a row read back goes on exactly as the one that was written.
-        self.rows.iter().for_each(|row| w.pairs(&row.places));
+    /// Writes the rows of some products.
+    pub fn write(&self, products: Range<usize>, w: &mut Writer) {
+        for row in &self.rows[products] {
+            w.i64(row.places.len() as i64);
+            w.pairs(&row.partners().collect::<Vec<_>>());
+        }
     }
 
+    /// Reads them back. What a row does next depends on what is in it and how much room it has, not on where that lies.
+    ///
     /// # Errors
     /// Bytes that are something else.
-    pub fn read(r: &mut Reader<'_>, products: usize) -> Result<Pairs, Broken> {
-        let mut pairs = Pairs::new(products);
-        if r.i64()? != products as i64 {
-            return Err(Broken);
-        }
-        for row in &mut pairs.rows {
-            row.places = r.pairs()?;
-            row.used = row.places.iter().filter(|(to, _)| *to != EMPTY).count();
-            if !(row.places.is_empty() || row.places.len().is_power_of_two()) || row.used > row.places.len() * 3 / 4 {
+    pub fn read(&mut self, products: Range<usize>, r: &mut Reader<'_>) -> Result<(), Broken> {
+        let all = self.rows.len();
+        for row in &mut self.rows[products] {
+            let (places, partners) = (usize::try_from(r.i64()?).map_err(|_| Broken)?, r.pairs()?);
+            let fits = places == 0 || (places.is_power_of_two() && places <= self.row_places_max);
+            let known = partners.iter().all(|(to, _)| (*to as usize) < all);
+            if !fits || !known || partners.len() > places * 3 / 4 {
                 return Err(Broken);
             }
+            *row = Row::of(places, partners);
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// The partners of a product by number, with their weights.
     pub fn of(&self, from: u32) -> Vec<(u32, f32)> {
-        let mut partners: Vec<(u32, f32)> =
-            self.rows[from as usize].places.iter().copied().filter(|(to, _)| *to != EMPTY).collect();
+        let mut partners: Vec<(u32, f32)> = self.rows[from as usize].partners().collect();
         partners.sort_unstable_by_key(|(to, _)| *to);
         partners
     }
 }
 
 impl Row {
+    fn of(places: usize, partners: Vec<(u32, f32)>) -> Row {
+        let mut row = Row { places: vec![(EMPTY, 0.0); places], used: partners.len() };
+        for (to, weight) in partners {
+            let place = row.find(to);
+            row.places[place] = (to, weight);
+        }
+        row
+    }
+
+    fn partners(&self) -> impl Iterator<Item = (u32, f32)> {
+        self.places.iter().copied().filter(|(to, _)| *to != EMPTY)
+    }
+
     fn add(&mut self, to: u32, weight: f32, places_max: usize) {
         if 4 * (self.used + 1) > 3 * self.places.len() {
             self.make_room(places_max);
@@ -99,18 +116,13 @@ impl Row {
     }
 
     fn make_room(&mut self, places_max: usize) {
-        let mut kept: Vec<(u32, f32)> = self.places.iter().copied().filter(|(to, _)| *to != EMPTY).collect();
+        let mut kept: Vec<(u32, f32)> = self.partners().collect();
         let places = (2 * self.places.len()).clamp(8, places_max);
         if places == self.places.len() {
             kept.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             kept.truncate(places / 3);
         }
-        self.places = vec![(EMPTY, 0.0); places];
-        self.used = kept.len();
-        for (to, weight) in kept {
-            let place = self.find(to);
-            self.places[place] = (to, weight);
-        }
+        *self = Row::of(places, kept);
     }
 }
 
@@ -128,5 +140,21 @@ mod tests {
         let partners = pairs.of(0);
         assert!(partners.len() <= 64);
         assert!((1..=5).all(|often| partners.contains(&(often, 2000.0))), "{partners:?}");
+    }
+    #[test]
+    fn rows_read_back_go_on_as_those_that_were_written() {
+        let mut pairs = Pairs::new(1 << 20);
+        let more = |pairs: &mut Pairs, from: u32| {
+            (from..from + 3_000)
+                .for_each(|nth| pairs.add(nth % 3, nth.wrapping_mul(7919) % 2_000, 1.0 + (nth % 7) as f32));
+        };
+        more(&mut pairs, 0);
+        let mut w = Writer::default();
+        pairs.write(0..3, &mut w);
+        let mut again = Pairs::new(1 << 20);
+        again.read(0..3, &mut Reader(&w.0)).unwrap();
+        [&mut pairs, &mut again].into_iter().for_each(|pairs| more(pairs, 5_000));
+        (0..3).for_each(|from| assert_eq!(pairs.of(from), again.of(from)));
+        assert!((0..w.0.len()).all(|cut| again.read(0..3, &mut Reader(&w.0[..cut])).is_err()));
     }
 }
