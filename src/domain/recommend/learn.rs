@@ -20,6 +20,9 @@ const CHOICES_MIN: usize = 50;
 /// How strongly weights are held to what they began with, in choices.
 const HOLD: f64 = 20.0;
 const STEPS_MAX: usize = 12;
+/// How often a step is halved at most, and what rounding may take of the likelihood.
+const HALVED_MAX: i32 = 8;
+const TOLERANCE: f64 = 1e-6;
 
 /// The products a member dealt with before an instant, the latest first.
 pub fn own(past: &[Deed], now_ms: i64) -> Vec<Own> {
@@ -53,14 +56,45 @@ pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> 
         return weights;
     }
     let held = weights.0;
+    let mut known = likelihood(&choices, &weights, &held);
     for _ in 0..STEPS_MAX {
         let step = newton(&choices, &weights, &held);
-        weights.0.iter_mut().zip(step).for_each(|(weight, step)| *weight += step as f32);
+        // A step that leads too far, up a slope that bends, is halved until it leads up.
+        let ahead = (0..HALVED_MAX).map(|halved| {
+            let share = 0.5f64.powi(halved);
+            let mut ahead = weights;
+            ahead.0.iter_mut().zip(step).for_each(|(weight, step)| *weight += (share * step) as f32);
+            (likelihood(&choices, &ahead, &held), ahead)
+        });
+        let Some((likelier, ahead)) = ahead.into_iter().find(|(ahead, _)| *ahead >= known - TOLERANCE) else { break };
+        (known, weights) = (likelier, ahead);
         if step.iter().all(|step| step.abs() < 1e-4) {
             break;
         }
     }
     weights
+}
+
+/// How likely the choices are under these weights, as a logarithm, less how far those are from what they began with.
+fn likelihood(choices: &[Choice], weights: &Weights, held: &Signs) -> f64 {
+    let off = weights.0.iter().zip(held).map(|(weight, held)| f64::from(weight - held).powi(2)).sum::<f64>();
+    let asked = choices.iter().flat_map(|choice| [(choice, false), (choice, true)]);
+    asked.map(|(choice, only_new)| choice.likelihood(weights, only_new)).sum::<f64>() - HOLD / 2.0 * off
+}
+
+impl Choice {
+    fn likelihood(&self, weights: &Weights, only_new: bool) -> f64 {
+        let asked = (0..self.signs.len()).filter(|at| !only_new || self.new[*at]);
+        let scores: Vec<(f64, bool)> =
+            asked.map(|at| (f64::from(weights.score(&self.signs[at])), self.chosen[at])).collect();
+        let chosen = scores.iter().filter(|(_, chosen)| *chosen).count();
+        if chosen == 0 {
+            return 0.0;
+        }
+        let highest = scores.iter().map(|(score, _)| *score).fold(f64::MIN, f64::max);
+        let odds = scores.iter().map(|(score, _)| (score - highest).exp()).sum::<f64>().ln() + highest;
+        scores.iter().filter(|(_, chosen)| *chosen).map(|(score, _)| score / chosen as f64).sum::<f64>() - odds
+    }
 }
 
 fn choice(tables: &Tables, popular: &[u32], deeds: &[Deed]) -> Option<Choice> {
