@@ -51,20 +51,21 @@ struct Choice {
 pub fn learn<'a>(tables: &Tables, members: impl Iterator<Item = &'a [Deed]>) -> Weights {
     let popular = tables.best_sellers(POPULAR);
     let choices: Vec<Choice> = members.filter_map(|deeds| choice(tables, &popular, deeds)).take(LEARNERS_MAX).collect();
+    if choices.len() < CHOICES_MIN { Weights::default() } else { climb(&choices) }
+}
+
+fn climb(choices: &[Choice]) -> Weights {
     let mut weights = Weights::default();
-    if choices.len() < CHOICES_MIN {
-        return weights;
-    }
     let held = weights.0;
-    let mut known = likelihood(&choices, &weights, &held);
+    let mut known = likelihood(choices, &weights, &held);
     for _ in 0..STEPS_MAX {
-        let step = newton(&choices, &weights, &held);
+        let step = newton(choices, &weights, &held);
         // A step that leads too far, up a slope that bends, is halved until it leads up.
         let ahead = (0..HALVED_MAX).map(|halved| {
             let share = 0.5f64.powi(halved);
             let mut ahead = weights;
             ahead.0.iter_mut().zip(step).for_each(|(weight, step)| *weight += (share * step) as f32);
-            (likelihood(&choices, &ahead, &held), ahead)
+            (likelihood(choices, &ahead, &held), ahead)
         });
         let Some((likelier, ahead)) = ahead.into_iter().find(|(ahead, _)| *ahead >= known - TOLERANCE) else { break };
         (known, weights) = (likelier, ahead);
@@ -197,5 +198,20 @@ mod tests {
         (wanted[0], wanted[1], wanted[2]) = (4.0, 5.0, 6.0);
         let x = solve(curve, wanted);
         assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12 && (x[2] - 3.0).abs() < 1e-12, "{x:?}");
+    }
+    #[test]
+    fn the_likeliest_weights_are_found_where_a_whole_step_leads_astray() {
+        // One of a hundred bears a sign, and half choose it: the slope is steep, and bends at once.
+        let choice = |nth: usize| {
+            let chosen = if nth % 2 == 0 { 0 } else { 1 + nth % 99 };
+            let mut signs = vec![[0.0; SIGNS]; 100];
+            signs[0][2] = 1.0;
+            Choice { signs, chosen: (0..100).map(|at| at == chosen).collect(), new: vec![true; 100] }
+        };
+        let choices: Vec<Choice> = (0..1_000).map(choice).collect();
+        let (weights, held) = (climb(&choices), Weights::default().0);
+        let rest = newton(&choices, &weights, &held);
+        assert!(rest.iter().all(|step| step.abs() < 1e-3), "{weights:?} and still {rest:?} to go");
+        assert!((weights.0[2] - 99f32.ln()).abs() < 0.3, "{weights:?}");
     }
 }
