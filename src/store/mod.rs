@@ -23,9 +23,10 @@
 //! `$1 … $n`; ids made by the database and read with `returning id`; instants as unix milliseconds; statuses as text
 //! with a check; `cast(sum(x) as bigint)` (PostgreSQL's sum is numeric); upserts by `on conflict (key) do update set
 //! x = excluded.x`, in an insert-select always after a `where`; sorting with `nulls first` written out; letter case
-//! folded in Rust. Not used: `now()`, `like`, `greatest`, `date_trunc`, arrays, triggers; JSON only as the argument of
-//! a bulk statement. One JSON argument serves both databases because `value ->> 0` and `cast(… as bigint)` mean the
-//! same in both; only the name of the function that opens an array differs.
+//! folded in Rust. Not used: `now()`, `like`, `greatest`, `date_trunc`, triggers, and arrays but by the turn of
+//! PostgreSQL, whose rows come thousands of times a second; JSON only as the argument of a bulk statement. One JSON
+//! argument serves both databases because `value ->> 0` and `cast(… as bigint)` mean the same in both; only the name of
+//! the function that opens an array differs.
 //!
 //! # Who may write
 //!
@@ -33,6 +34,10 @@
 //! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
 //! [`Db::direct`] gives the same writer to a thread that may block: the turns and the touches, where a hand-over to the
 //! driver's thread for each statement would cost more than the statements.
+//!
+//! PostgreSQL plans by what it believes of its tables. Statements that name every row they touch by a key, as those of a
+//! claim, a turn, a touch or an import, go over connections that know no other way: [`Db::begin_by_key`],
+//! [`Db::reader_by_key`], and [`Db::line`] for turns.
 
 pub mod alert;
 pub mod attribute;
