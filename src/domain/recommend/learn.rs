@@ -203,7 +203,7 @@ mod tests {
     fn the_likeliest_weights_are_found_where_a_whole_step_leads_astray() {
         // One of a hundred bears a sign, and half choose it: the slope is steep, and bends at once.
         let choice = |nth: usize| {
-            let chosen = if nth % 2 == 0 { 0 } else { 1 + nth % 99 };
+            let chosen = if nth.is_multiple_of(2) { 0 } else { 1 + nth % 99 };
             let mut signs = vec![[0.0; SIGNS]; 100];
             signs[0][2] = 1.0;
             Choice { signs, chosen: (0..100).map(|at| at == chosen).collect(), new: vec![true; 100] }
