@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// Inputs when no number is given.
 const INPUTS: u64 = 20_000;
 /// Larger mails of the corpus are left out: they cost time and teach little.
-const BYTES_MAX: usize = 4 * 1024;
+const BYTES_MAX: usize = 16 * 1024;
 const OWN: [&str; 2] = [
     "From: MAILER-DAEMON@x.example\nSubject: failure notice\n\n<a@b.example>:\n550 5.1.1 no such user\n\n--- Below this line is a copy of the message.\n\nFrom: c@d.example\nTo: a@b.example\nSubject: x\n\nwords\n",
     "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.2.2\n--b--\n",

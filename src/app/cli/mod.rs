@@ -188,7 +188,8 @@ pub fn main() -> ExitCode {
 }
 
 /// Threads that render and talk. The database is written by threads of their own, which all of these wait for: one
-/// processor is left to them, and to a mail server or a database on the same machine. Two processors send a fifth faster so.
+/// processor is left to them, and to a mail server or a database on the same machine. On SQLite, two processors send a
+/// fifth faster so.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |all| (all.get() - 1).max(1))
 }

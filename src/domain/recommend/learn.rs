@@ -199,6 +199,7 @@ mod tests {
         let x = solve(curve, wanted);
         assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12 && (x[2] - 3.0).abs() < 1e-12, "{x:?}");
     }
+
     #[test]
     fn the_likeliest_weights_are_found_where_a_whole_step_leads_astray() {
         // One of a hundred bears a sign, and half choose it: the slope is steep, and bends at once.

@@ -141,6 +141,7 @@ mod tests {
         assert!(partners.len() <= 64);
         assert!((1..=5).all(|often| partners.contains(&(often, 2000.0))), "{partners:?}");
     }
+
     #[test]
     fn rows_read_back_go_on_as_those_that_were_written() {
         let mut pairs = Pairs::new(1 << 20);
