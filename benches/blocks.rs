@@ -8,6 +8,8 @@
 
 #[expect(dead_code, reason = "shared with benchmarks that measure other things")]
 mod common;
+#[path = "common/sender.rs"]
+mod sender;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,10 +24,11 @@ use indicia::domain::recommend::count::Counter;
 use indicia::domain::recommend::log::Deed;
 use indicia::domain::shown::Shown;
 use indicia::domain::template::{Part, Source};
-use indicia::render::{Compiled, Mail, Recipient, Sender, Stationery, compile, render_mail};
+use indicia::render::{Compiled, Mail, Recipient, Stationery, compile, render_mail};
 use indicia::store::{Conn, Db, Lane, OpenOptions, history};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sender::sender;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -308,15 +311,7 @@ fn template(strategy: &str) -> Compiled {
 }
 
 fn stationery() -> Stationery {
-    let sender = Sender {
-        key: "offers".into(),
-        name: "Aurelle".into(),
-        from: "club@news.shop.example".into(),
-        reply_to: "care@shop.example".into(),
-        bounce_domain: "bounce.news.shop.example".into(),
-        postal_address: "12 Orchard Lane, Sampletown".into(),
-    };
-    Stationery::new(1, "bench", "offers", MailClass::Marketing, sender, "https://t.shop.example")
+    Stationery::new(1, "bench", "offers", MailClass::Marketing, sender(), "https://t.shop.example")
 }
 
 fn member(id: i64) -> Member {

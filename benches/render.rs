@@ -1,6 +1,9 @@
 //! What a personal mail costs: the starter mail rendered and composed, against a bare Tera rendering of the same
 //! amount of text without links, functions or MIME. One core; the first round is dropped, the median counts.
 
+#[path = "common/sender.rs"]
+mod sender;
+
 use std::path::Path;
 
 use indicia::base::token::Keyring;
@@ -8,7 +11,8 @@ use indicia::domain::campaign::MailClass;
 use indicia::domain::catalog::{Catalog, Offer, Product};
 use indicia::domain::member::Member;
 use indicia::domain::recommend::History;
-use indicia::render::{Recipient, Sender, Stationery, compile, from_files, render_mail};
+use indicia::render::{Recipient, Stationery, compile, from_files, render_mail};
+use sender::sender;
 
 const ROUNDS: usize = 7;
 const MAILS: i64 = 3_000;
@@ -89,17 +93,6 @@ fn member(n: i64, locale: &str) -> Member {
         points: 1_000 + n,
         attributes: [("city".to_owned(), "Москва".to_owned())].into(),
         ..Member::default()
-    }
-}
-
-fn sender() -> Sender {
-    Sender {
-        key: "offers".into(),
-        name: "Aurelle".into(),
-        from: "club@news.shop.example".into(),
-        reply_to: "care@shop.example".into(),
-        bounce_domain: "bounce.news.shop.example".into(),
-        postal_address: "12 Orchard Lane, Sampletown".into(),
     }
 }
 

@@ -2,6 +2,9 @@
 //! what cannot be spared: one raw signature and one hash of the mail. One core; medians over rounds of which the first
 //! is dropped. The controls run in turns with what they are compared with.
 
+#[path = "common/sender.rs"]
+mod sender;
+
 use std::hint::black_box;
 use std::path::Path;
 
@@ -15,7 +18,8 @@ use indicia::domain::campaign::MailClass;
 use indicia::domain::catalog::{Catalog, Offer, Product};
 use indicia::domain::member::Member;
 use indicia::domain::recommend::History;
-use indicia::render::{DkimKey, Recipient, Secret, Sender, Signers, Stationery, compile, from_files, render_mail};
+use indicia::render::{DkimKey, Recipient, Secret, Signers, Stationery, compile, from_files, render_mail};
+use sender::sender;
 
 const ROUNDS: usize = 7;
 const MAILS: i64 = 400;
@@ -113,14 +117,6 @@ impl Mails {
             (name, std::fs::read_to_string(entry.path()).expect("a text"))
         });
         let source = from_files("member-day", &files.collect()).expect("a good folder");
-        let sender = Sender {
-            key: "offers".into(),
-            name: "Aurelle".into(),
-            from: "club@news.shop.example".into(),
-            reply_to: "care@shop.example".into(),
-            bounce_domain: "bounce.news.shop.example".into(),
-            postal_address: "12 Orchard Lane, Sampletown".into(),
-        };
         let product = |id: i64| Product {
             id,
             sku: format!("SKU-{id}"),
@@ -133,7 +129,7 @@ impl Mails {
         };
         Mails {
             compiled: compile(&source).unwrap_or_else(|faults| panic!("{faults:?}")),
-            stationery: Stationery::new(1, "bench", "offers", MailClass::Marketing, sender, "https://t.shop.example"),
+            stationery: Stationery::new(1, "bench", "offers", MailClass::Marketing, sender(), "https://t.shop.example"),
             catalog: Catalog::new((1..=500).map(product).collect(), &[]),
             keyring: Keyring::new(&[(1, [7; 32])]),
             history: History::default(),

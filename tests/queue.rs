@@ -3,7 +3,7 @@
 use indicia::domain::message::MessageState as S;
 use indicia::queue::claim::{Mark, claim};
 use indicia::queue::sweep::{Sweep, sweep};
-use indicia::queue::{Outcome, recover::recover};
+use indicia::queue::{Outcome, Turn, recover::recover};
 use indicia::store::{Lane, daemon, run};
 
 use crate::both_dbs;
@@ -99,6 +99,24 @@ both_dbs! {
         assert_eq!(counted(&test.db, run_id).await(S::Armed), 1, "the second attempt is on the wire");
         commit(&test.db, second, &[settle(run_id, &again, Outcome::Bounced { why: "late" }, NOW)]).await;
         assert_eq!(counted(&test.db, run_id).await(S::Sent), 2, "an accepted mail reads sent whatever came after");
+    }
+}
+
+both_dbs! {
+    async fn a_250_that_comes_late_takes_no_arm_from_its_batch(test) {
+        let run_id = sending_run(&test.db, 4, NOW).await;
+        let epoch = epoch(&test).await;
+        let held = claimed(&test, run_id, epoch, 4, NOW).await;
+        commit(&test.db, epoch, &[arm(run_id, &held[0], NOW), arm(run_id, &held[1], NOW)]).await;
+        commit(&test.db, epoch, &[settle(run_id, &held[1], Outcome::Lost, NOW)]).await;
+        // One 250 meets its armed row, the other a row in doubt; each slot asks for its next mail in the same turn.
+        let turn = |owed: usize, next: usize| Turn {
+            arm: arm(run_id, &held[next], NOW).arm,
+            ..settle(run_id, &held[owed], sent(), NOW)
+        };
+        assert_eq!(commit(&test.db, epoch, &[turn(0, 2), turn(1, 3)]).await, [true, true]);
+        let count = counted(&test.db, run_id).await;
+        assert_eq!((count(S::Sent), count(S::Armed), count(S::InDoubt)), (2, 2, 0));
     }
 }
 
