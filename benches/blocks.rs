@@ -70,9 +70,7 @@ async fn measure() {
         for batch in members.chunks(BATCH) {
             let ids: Vec<i64> = batch.iter().map(|member| member.id).collect();
             let begun = cpu_us();
-            let mut reader = db.reader().await.expect("a reader");
-            let histories = history::load(reader.conn(), &ids, NOW_MS).await.expect("histories");
-            drop(reader);
+            let histories = history::load(&db, &ids, NOW_MS).await.expect("histories");
             let loaded = cpu_us();
             sizes[0] += render(&personal, batch, &histories, &catalog);
             let rendered = cpu_us();

@@ -11,7 +11,7 @@ use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::count::Counter;
 use indicia::domain::recommend::log::Deed;
 use indicia::domain::recommend::tables::Tables;
-use indicia::domain::recommend::{Act, History, Occasion, Request, Strategy, pick};
+use indicia::domain::recommend::{Act, History, Occasion, Request, Sitting, Strategy, pick};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -109,7 +109,7 @@ fn score(tables: &Tables) {
             .iter()
             .map(|(member, history)| {
                 let begun = cpu_us();
-                std::hint::black_box(pick(&catalog, member, history, &request, &mut Vec::new(), MAIL));
+                std::hint::black_box(pick(&catalog, member, history, &request, &mut Sitting::default(), MAIL));
                 cpu_us() - begun
             })
             .collect();

@@ -10,7 +10,7 @@ use indicia::domain::consent::ConsentState;
 use indicia::domain::member::Member;
 use indicia::domain::provider::ProviderTable;
 use indicia::domain::recommend::care::Cares;
-use indicia::domain::recommend::{Occasion, Pick, Request, Strategy, Why, pick};
+use indicia::domain::recommend::{Occasion, Pick, Request, Sitting, Strategy, Why, pick};
 use indicia::flow::intake::{self, Import, IntakeError, Kind, Summary};
 use indicia::store::{Lane, catalog, consent, history, member, order, product, setting};
 
@@ -308,11 +308,11 @@ both_dbs! {
         let anna = find(&test, "anna@mail.example").await.unwrap();
         let mut reader = test.db.reader().await.unwrap();
         let catalog = catalog::load(reader.conn(), &Cares::default(), NOW_MS).await.unwrap();
-        let known = history::load(reader.conn(), &[anna.id], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[anna.id], NOW_MS).await.unwrap();
         let mail = Occasion { run: 1, message: 1, now_ms: NOW_MS };
         let first = |strategy: Strategy| {
             let request = Request { strategy, n: 2, ..Request::default() };
-            let picks = pick(&catalog, &anna, &known[&anna.id], &request, &mut Vec::new(), mail);
+            let picks = pick(&catalog, &anna, &known[&anna.id], &request, &mut Sitting::default(), mail);
             let sku = |pick: &Pick| (catalog.get(pick.product).unwrap().sku.clone(), pick.reason.why);
             picks.iter().map(sku).collect::<Vec<_>>()
         };

@@ -140,12 +140,11 @@ both_dbs! {
         learn::run_once(&test.db, &rules, NOW_MS, 10).await.unwrap();
         assert!(near(score(&test.db, 1, "link:care@autumn", NOW_MS + 900 * DAY_MS).await, 1.0), "never fades");
 
-        let mut reader = test.db.reader().await.unwrap();
-        let known = history::load(reader.conn(), &[1, 2], NOW_MS + DAY_MS).await.unwrap();
+        let known = history::load(&test.db, &[1, 2], NOW_MS + DAY_MS).await.unwrap();
         assert_eq!(known[&1].viewed.iter().map(|act| act.product).collect::<Vec<_>>(), [2]);
         assert!(known[&1].tag("interest:washer") > 1.9);
         assert!(!known.contains_key(&2));
-        let faded = history::load(reader.conn(), &[1], NOW_MS + 500 * DAY_MS).await.unwrap();
+        let faded = history::load(&test.db, &[1], NOW_MS + 500 * DAY_MS).await.unwrap();
         let keys: Vec<&str> = faded[&1].tags.iter().map(|tag| &*tag.key).collect();
         assert_eq!(keys, ["link:care@autumn"], "what has faded is not there, what never fades is");
     }

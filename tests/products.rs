@@ -11,7 +11,7 @@ use indicia::domain::recommend::log::Deed;
 use indicia::domain::recommend::tables::Tables;
 use indicia::domain::recommend::taste::kinds;
 use indicia::domain::recommend::{
-    Act, BOUGHT_LATELY_MS, History, Occasion, Pick, Reason, Request, Strategy, TagScore, Why, pick,
+    Act, BOUGHT_LATELY_MS, History, Occasion, Pick, Reason, Request, Sitting, Strategy, TagScore, Why, pick,
 };
 use indicia::store::{catalog, history};
 use rand::rngs::StdRng;
@@ -185,7 +185,7 @@ fn no_rule_is_broken_over_thousands_of_members() {
     let mut whys: HashMap<Why, usize> = HashMap::new();
     for id in 1..=members() {
         let (member, history) = member(id, 600, &mut rng);
-        let mut taken = Vec::new();
+        let mut sitting = Sitting::default();
         for strategy in Strategy::ALL {
             let request = Request {
                 strategy: *strategy,
@@ -195,8 +195,10 @@ fn no_rule_is_broken_over_thousands_of_members() {
                 pinned: (0..rng.random_range(0..2) * 3).map(|_| format!("S{}", rng.random_range(1..700))).collect(),
                 point_value: 1.0,
             };
-            let before = taken.clone();
-            let picks = pick(&catalog, &member, &history, &request, &mut taken, MAIL);
+            let before = sitting.taken().to_vec();
+            let picks = pick(&catalog, &member, &history, &request, &mut sitting, MAIL);
+            let apart = pick(&catalog, &member, &history, &request, &mut Sitting::after(before.clone()), MAIL);
+            assert_eq!(picks, apart, "what blocks share changes nothing");
             check(&catalog, &member, &history, &request, &picks);
             for pick in &picks {
                 assert!(!before.contains(&pick.product), "shown twice in one mail");
@@ -205,7 +207,7 @@ fn no_rule_is_broken_over_thousands_of_members() {
                 assert!(request.exclude.is_empty() || !excluded, "excluded {product:?}");
                 *whys.entry(pick.reason.why).or_default() += 1;
             }
-            assert_eq!(taken.len(), before.len() + picks.len());
+            assert_eq!(sitting.taken().len(), before.len() + picks.len());
         }
     }
     for why in Why::ALL {
@@ -221,7 +223,7 @@ fn for_you_minds_categories_bought_from_lately_and_keeps_variety() {
     for id in 1..=3000 {
         let (member, history) = member(id, 600, &mut rng);
         let member = Member { wishes: Wishes::default(), ..member };
-        let picks = pick(&catalog, &member, &history, &request, &mut Vec::new(), MAIL);
+        let picks = pick(&catalog, &member, &history, &request, &mut Sitting::default(), MAIL);
         assert_eq!(picks.len(), 6, "24 categories have six products for anybody");
         let mut many: HashMap<&str, usize> = HashMap::new();
         for pick in &picks {
@@ -240,7 +242,11 @@ fn for_you_minds_categories_bought_from_lately_and_keeps_variety() {
             );
         }
         assert!(many.values().all(|n| *n <= 2), "{many:?}");
-        assert_eq!(picks, pick(&catalog, &member, &history, &request, &mut Vec::new(), MAIL), "always the same");
+        assert_eq!(
+            picks,
+            pick(&catalog, &member, &history, &request, &mut Sitting::default(), MAIL),
+            "always the same"
+        );
     }
 }
 
@@ -258,10 +264,10 @@ fn a_small_shop_gives_way_before_it_shows_nothing() {
     let member = Member { id: 1, ..Member::default() };
     let bought = History { bought: vec![Act { product: 1, at_ms: NOW_MS - DAY_MS, times: 1 }], ..History::default() };
     let request = Request { n: 3, category: Some("teapot".into()), ..Request::default() };
-    let picks = pick(&catalog, &member, &bought, &request, &mut vec![4], MAIL);
+    let picks = pick(&catalog, &member, &bought, &request, &mut Sitting::after(vec![4]), MAIL);
     let ids: Vec<i64> = picks.iter().map(|pick| pick.product).collect();
     assert!(ids.iter().all(|id| [2, 3].contains(id)) && ids.len() == 2, "not the bought, not the taken: {ids:?}");
-    let none = pick(&Catalog::default(), &member, &bought, &request, &mut Vec::new(), MAIL);
+    let none = pick(&Catalog::default(), &member, &bought, &request, &mut Sitting::default(), MAIL);
     assert_eq!(none, []);
 }
 
@@ -276,7 +282,7 @@ fn what_a_member_does_comes_first() {
         tags: vec![TagScore { key: "interest:c7".into(), score: 6.0 }],
         ..History::default()
     };
-    let picks = pick(&catalog, &member, &history, &Request::default(), &mut Vec::new(), MAIL);
+    let picks = pick(&catalog, &member, &history, &Request::default(), &mut Sitting::default(), MAIL);
     let why: Vec<Why> = picks.iter().map(|pick| pick.reason.why).collect();
     assert_eq!((picks[0].product, why[0]), (sold("c5"), Why::Viewed));
     assert_eq!(&why[1..], [Why::Interest, Why::Interest]);
@@ -289,8 +295,8 @@ fn what_was_ignored_steps_back_and_one_block_in_ten_explores() {
     let catalog = shop(600, &mut rng);
     let explored = |member: &Member, mail: Occasion| {
         let request = Request { n: 6, ..Request::default() };
-        let picks = pick(&catalog, member, &History::default(), &request, &mut Vec::new(), mail);
-        assert_eq!(picks, pick(&catalog, member, &History::default(), &request, &mut Vec::new(), mail));
+        let picks = pick(&catalog, member, &History::default(), &request, &mut Sitting::default(), mail);
+        assert_eq!(picks, pick(&catalog, member, &History::default(), &request, &mut Sitting::default(), mail));
         picks.into_iter().find(|pick| pick.reason.why == Why::Explore)
     };
     let member = Member { id: 7, ..Member::default() };
@@ -304,7 +310,7 @@ fn what_was_ignored_steps_back_and_one_block_in_ten_explores() {
 
     let request = Request { strategy: Strategy::Popular, n: 6, ..Request::default() };
     let of = |history: &History| {
-        let picks = pick(&catalog, &member, history, &request, &mut Vec::new(), MAIL);
+        let picks = pick(&catalog, &member, history, &request, &mut Sitting::default(), MAIL);
         picks.iter().map(|pick| pick.product).collect::<Vec<i64>>()
     };
     let first = of(&History::default());
@@ -338,7 +344,7 @@ both_dbs! {
             &format!("insert into touch (at_ms, run_id, message_id, member_id, kind, class, product_id, method, agent, ip)
                       values ({}, 3, 3, 5, 'click', 'human', 2, 'GET', '', '')", NOW_MS - 7 * DAY_MS + 1),
         ]).await;
-        let known = history::load(test.db.reader().await.unwrap().conn(), &[5, 6], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[5, 6], NOW_MS).await.unwrap();
         let mut ignored = known[&5].ignored.clone();
         ignored.sort_unstable();
         assert_eq!(ignored, [(1, 3), (2, 1), (12, 1), (13, 1), (14, 1)], "the click forgives what was before it");
@@ -383,7 +389,7 @@ both_dbs! {
         sql::run(&test.db, &["update product_market set stock = 3 where product_id = 2"]).await;
         assert_ne!(catalog::version(reader.conn(), NOW_MS).await.unwrap(), version, "even in the same millisecond");
 
-        let known = history::load(reader.conn(), &[1, 2, 77], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[1, 2, 77], NOW_MS).await.unwrap();
         let bought = |id: i64| known[&id].bought.iter().map(|act| act.product).collect::<Vec<_>>();
         assert_eq!((bought(1), bought(2)), (vec![1, 2], vec![3]), "the latest first, the cancelled not at all");
         assert!(!known.contains_key(&77));
@@ -400,7 +406,7 @@ both_dbs! {
             ))
             .collect();
         sql::run(&test.db, &events.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let known = history::load(test.db.reader().await.unwrap().conn(), &[1, 2], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[1, 2], NOW_MS).await.unwrap();
         let viewed = &known[&2].viewed;
         assert_eq!(viewed.len(), history::VIEWED_MAX);
         assert_eq!(viewed[0], Act { product: 2, at_ms: NOW_MS - 60_000, times: 1 });

@@ -6,7 +6,7 @@ use indicia::base::World;
 use indicia::domain::member::Member;
 use indicia::domain::recommend::care::Cares;
 use indicia::domain::recommend::tables::Tables;
-use indicia::domain::recommend::{Occasion, Request, Why, pick};
+use indicia::domain::recommend::{Occasion, Request, Sitting, Why, pick};
 use indicia::flow::relate::{self, RelateError};
 use indicia::store::{Db, catalog, history, recommend};
 
@@ -85,9 +85,9 @@ both_dbs! {
         assert_ne!(catalog::version(reader.conn(), NOW_MS).await.unwrap(), before, "daemons load it within seconds");
         let loaded = catalog::load(reader.conn(), &Cares::embedded(), NOW_MS).await.unwrap();
         // Member 41 bought the oven 130 days ago, and no hood.
-        let known = history::load(reader.conn(), &[41], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[41], NOW_MS).await.unwrap();
         let member = Member { id: 41, ..Member::default() };
-        let picks = pick(&loaded, &member, &known[&41], &Request { n: 3, ..Request::default() }, &mut Vec::new(), MAIL);
+        let picks = pick(&loaded, &member, &known[&41], &Request { n: 3, ..Request::default() }, &mut Sitting::default(), MAIL);
         let hood = picks.iter().find(|pick| pick.product == 2).unwrap_or_else(|| panic!("no hood: {picks:?}"));
         assert_eq!((hood.reason.why, hood.reason.on.as_deref()), (Why::Bought, Some("oven")));
     }
@@ -106,9 +106,9 @@ both_dbs! {
             "insert into product_market (product_id, market, price_minor, currency, updated_at_ms) values (5, '', 1000, 'EUR', 9)"]).await;
         let mut reader = test.db.reader().await.unwrap();
         let loaded = catalog::load(reader.conn(), &Cares::embedded(), NOW_MS).await.unwrap();
-        let known = history::load(reader.conn(), &[41], NOW_MS).await.unwrap();
+        let known = history::load(&test.db, &[41], NOW_MS).await.unwrap();
         let member = Member { id: 41, ..Member::default() };
-        let picks = pick(&loaded, &member, &known[&41], &Request { n: 4, ..Request::default() }, &mut Vec::new(), MAIL);
+        let picks = pick(&loaded, &member, &known[&41], &Request { n: 4, ..Request::default() }, &mut Sitting::default(), MAIL);
         let newer = picks.iter().find(|pick| pick.product == 5).unwrap_or_else(|| panic!("no new hood: {picks:?}"));
         assert_eq!((newer.reason.why, newer.reason.on.as_deref()), (Why::Next, Some("oven")));
     }

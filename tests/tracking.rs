@@ -1,7 +1,11 @@
 //! Opens, clicks and unsubscribes over real HTTP: written down before they are answered, forged ones not at all.
 
+use std::time::{Duration, Instant};
+
 use indicia::base::token::{KEY_BYTES, Keyring, Token, Use};
 use indicia::web::public::Bounds;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::both_dbs;
 use crate::support::site::{LINK, NOW_MS, PERSON, RUN, Site, campaign, execute, last_ip, number, words};
@@ -94,6 +98,30 @@ async fn who_guesses_is_told_to_wait_and_nobody_else_is() {
     assert_eq!(from("192.0.2.7", "/c/guess").await.status, 404);
     assert_eq!(from("192.0.2.7", "/c/guess").await.status, 429);
     assert_eq!(number(&test.db, "select count(*) from touch").await, 1);
+}
+
+#[tokio::test]
+async fn who_falls_silent_is_let_go_and_who_asks_is_kept() {
+    let test = crate::support::db::sqlite().await;
+    campaign(&test.db).await;
+    let bounds = Bounds { head_timeout: Duration::from_millis(300), ..Bounds::default() };
+    let site = Site::start_behind(&test.db, &[], bounds).await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: t.example\r\n{PERSON}\r\n", site.path('o', Use::Open, 1));
+    let half = &request.as_bytes()[..request.len() / 2];
+    let begun = Instant::now();
+    for said in [&b""[..], half, request.as_bytes()] {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let mut heard = Vec::new();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut heard)).await.expect("let go").unwrap();
+        assert_eq!(heard.starts_with(b"HTTP/1.1 200 OK"), said.len() == request.len());
+    }
+    let mut kept = TcpStream::connect(site.address).await.unwrap();
+    let mut answer = [0; 4096];
+    while begun.elapsed() < Duration::from_secs(2) {
+        kept.write_all(request.as_bytes()).await.unwrap();
+        assert!(kept.read(&mut answer).await.unwrap() > 0, "who asks again and again stays connected");
+    }
 }
 
 #[tokio::test]

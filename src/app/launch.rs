@@ -171,8 +171,8 @@ pub async fn rehearse(session: &Session, doc: &RunDoc) -> Result<Rehearsal, Fail
     let members = segment::count(reader.conn(), &resolved, now_ms).await?;
     let ids = segment::sample(reader.conn(), &resolved, now_ms, REHEARSED_MAX).await?;
     let profiles = member::profiles(reader.conn(), &ids).await?;
-    let histories = history::load(reader.conn(), &ids, now_ms).await?;
     drop(reader);
+    let histories = history::load(&session.db, &ids, now_ms).await?;
     let stationery = shelf.stationery(0, &doc.campaign, &doc.topic, doc.class, &doc.sender)?;
     let catalog = shelf.catalog().await?;
     let draws = doc.draws(1);

@@ -108,7 +108,7 @@ struct Inner {
     anywhere: Shelf,
     /// What is known of each product's category.
     cares: Vec<Care>,
-    judge: Option<Judge>,
+    judge: Option<Arc<Judge>>,
     /// What is bought from next after each category.
     next: HashMap<Node, Vec<NextCategory>>,
 }
@@ -195,7 +195,7 @@ impl Catalog {
         (inner.shelves, inner.anywhere) = (shelves.collect(), anywhere);
         inner.cares = products.iter().map(|product| cares.of(&product.category)).collect();
         let ids = || products.iter().map(|product| product.id).collect::<Vec<_>>();
-        inner.judge = tables.map(|tables| Judge::new(tables.numbered(&ids())));
+        inner.judge = tables.map(|tables| Arc::new(Judge::new(tables.numbered(&ids()))));
         inner.next = tables.map(|tables| inner.next(tables)).unwrap_or_default();
         inner.products = products;
         Catalog(Arc::new(inner))
@@ -206,7 +206,7 @@ impl Catalog {
     }
 
     /// What was learned, products numbered as here.
-    pub(super) fn judge(&self) -> Option<&Judge> {
+    pub(super) fn judge(&self) -> Option<&Arc<Judge>> {
         self.0.judge.as_ref()
     }
 

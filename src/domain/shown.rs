@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// One mail's record. As JSON at most about 200 bytes with six products.
@@ -29,6 +30,17 @@ impl Shown {
     /// The record as it is kept.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and strings are JSON")
+    }
+
+    /// The products of a record alone, without reading the rest of it; none where it cannot be read.
+    pub fn products_of(record: &str) -> Vec<i64> {
+        #[derive(Deserialize)]
+        struct Products {
+            #[serde(rename = "p", default)]
+            products: Vec<(i64, IgnoredAny)>,
+        }
+        let read = serde_json::from_str(record).map(|Products { products }| products);
+        read.unwrap_or_default().into_iter().map(|(product, _)| product).collect()
     }
 }
 
@@ -117,5 +129,7 @@ mod tests {
         let json = shown.to_json();
         assert!(json.len() <= 200, "{} bytes: {json}", json.len());
         assert_eq!(serde_json::from_str::<Shown>(&json).unwrap(), shown);
+        assert_eq!(Shown::products_of(&json), (0..6).map(|n| u32::MAX as i64 - n).collect::<Vec<_>>());
+        assert_eq!((Shown::products_of("{"), Shown::products_of("{}")), (vec![], vec![]));
     }
 }

@@ -368,8 +368,8 @@ impl<L: Library> Dispatch<L> {
         let keys: Vec<i64> = members.values().map(|member| member.addr_key).collect();
         let topic = marketing.then_some(context.scope.as_str());
         let suppressed = suppression::suppressed(reader.conn(), &keys, topic, now_ms).await?;
-        let mut histories = history::load(reader.conn(), &ids, now_ms).await?;
         drop(reader);
+        let mut histories = history::load(&self.db, &ids, now_ms).await?;
         let catalog = self.library.catalog().await?;
         let asked: Vec<Asked<'_>> = members.iter().map(|(id, member)| (member, histories.get(id))).collect();
         let suggested = self.library.suggest(context.run_id, &asked, &catalog).await;

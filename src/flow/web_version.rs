@@ -55,8 +55,8 @@ impl WebVersions {
         let found = member::profiles(reader.conn(), &[mail.member_id]).await?.remove(&mail.member_id);
         let Some(mut member) = found else { return Ok(None) };
         member.points = mail.shown.balance;
-        let history = history::load(reader.conn(), &[member.id], now_ms).await?.remove(&member.id).unwrap_or_default();
         drop(reader);
+        let history = history::load(&self.db, &[member.id], now_ms).await?.remove(&member.id).unwrap_or_default();
         let compiled = self.editions.version(mail.shown.template_version).await?;
         let catalog = self.editions.catalog(now_ms).await?;
         let stationery = self.stationery(run, &mail)?;

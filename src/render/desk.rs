@@ -11,7 +11,7 @@ use tera::{Context, Tera, Value};
 
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
-use crate::domain::recommend::{History, Occasion, Request};
+use crate::domain::recommend::{History, Occasion, Request, Sitting};
 
 use super::numbers::Lang;
 use super::{filters, functions};
@@ -27,8 +27,8 @@ pub struct Desk {
     pub lang: Lang,
     pub zone: Option<(String, TimeZone)>,
     pub texts: Arc<BTreeMap<String, String>>,
-    /// Products shown so far, so that none is shown twice.
-    pub taken: Vec<i64>,
+    /// What its blocks share, so that no product is shown twice.
+    pub sitting: Sitting,
     /// The blocks of this mail: its text part shows what its HTML shows.
     pub blocks: Vec<Block>,
     /// What an earlier rendering showed, in order, when that is to be shown again.

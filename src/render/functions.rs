@@ -68,7 +68,7 @@ fn products(desk: &mut Desk, kwargs: Kwargs) -> TeraResult<Value> {
     };
     let picks = match &mut desk.replay {
         Some(shown) => again(&catalog, shown, asked.n),
-        None => pick(&catalog, &desk.member, &desk.history, &asked, &mut desk.taken, desk.mail),
+        None => pick(&catalog, &desk.member, &desk.history, &asked, &mut desk.sitting, desk.mail),
     };
     let values: Vec<Value> = picks
         .iter()

@@ -8,7 +8,7 @@ use crate::base::World;
 use crate::base::token::{Keyring, Token};
 use crate::domain::catalog::Catalog;
 use crate::domain::member::Member;
-use crate::domain::recommend::{History, Occasion};
+use crate::domain::recommend::{History, Occasion, Sitting};
 use crate::domain::shown::Shown;
 
 use super::bounds::{
@@ -193,7 +193,7 @@ impl Job<'_> {
             Occasion { run: i64::from(self.stationery.run), message: self.recipient.message_id, now_ms: self.now_ms };
         desk.lang = ready.lang;
         desk.texts = ready.texts.clone();
-        desk.taken.clear();
+        desk.sitting = Sitting::default();
         desk.blocks.clear();
         desk.products.clear();
         desk.product_links.clear();

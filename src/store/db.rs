@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -139,6 +139,8 @@ struct Sqlite {
     path: PathBuf,
     bytes_max: Option<u64>,
     readers: SqlitePool,
+    /// Those for [`Db::read_directly`] that nobody reads with just now.
+    direct_readers: std::sync::Mutex<Vec<rusqlite::Connection>>,
     writer: Arc<Mutex<Writer>>,
     lanes: [Arc<Mutex<()>>; 3],
 }
@@ -216,6 +218,7 @@ impl Db {
             path: path.to_owned(),
             bytes_max: options.sqlite_bytes_max,
             readers,
+            direct_readers: std::sync::Mutex::default(),
             writer: Arc::new(Mutex::new(Writer { conn, direct, unfinished: false })),
             lanes: Default::default(),
         }))))
@@ -293,6 +296,23 @@ impl Db {
         Some(Direct { writer, _lane })
     }
 
+    /// Reads one moment of a SQLite file on a thread that may block; `None` on PostgreSQL.
+    pub async fn read_directly<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
+        let Kind::Sqlite(_) = &*self.0 else { return None };
+        let db = self.0.clone();
+        let work = move || {
+            let Kind::Sqlite(sqlite) = &*db else { unreachable!("it was SQLite's") };
+            sqlite.read(read)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(answer) => Some(answer),
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
+    }
+
     /// The line of turns to PostgreSQL, once it is free; `None` on SQLite.
     ///
     /// # Errors
@@ -359,6 +379,7 @@ impl Db {
         match &*self.0 {
             Kind::Sqlite(sqlite) => {
                 sqlite.readers.close().await;
+                sqlite.direct_readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 let mut writer: MutexGuard<'_, Writer> = sqlite.writer.lock().await;
                 let _ = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut writer.conn).await;
                 let _ = writer.conn.ping().await;
@@ -373,6 +394,15 @@ impl Db {
 }
 
 impl Sqlite {
+    fn read<T>(&self, read: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let failed = |error| StoreError::direct("read", error);
+        let idle = self.direct_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = idle.map_or_else(|| direct::open_reader(&self.path), Ok).map_err(failed)?;
+        let answer = read(&conn.unchecked_transaction().map_err(failed)?);
+        self.direct_readers.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        answer
+    }
+
     /// The lane and the writer, no transaction open.
     async fn writer(&self, lane: Lane) -> (OwnedMutexGuard<()>, OwnedMutexGuard<Writer>) {
         let lane = self.lanes[lane as usize].clone().lock_owned().await;

@@ -1,4 +1,4 @@
-//! Statements on the caller's own thread, where a hand-over costs more than the statement: turns, claims, touches.
+//! Statements on the caller's own thread, where a hand-over costs more than the statement: turns, touches, histories.
 //!
 //! A driver that does not block runs SQLite on a thread of its own, and every statement goes there and back: on a busy
 //! machine most of a short transaction is spent on being woken. So beside the writer's connection stands a second one to
@@ -29,6 +29,15 @@ pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Conn
     if let Some(pages) = pages_max {
         conn.pragma_update(None, "max_page_count", pages.cast_signed())?;
     }
+    Ok(conn)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    conn.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
+    conn.pragma_update(None, "query_only", "on")?;
     Ok(conn)
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -10,7 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,8 @@ pub async fn serve<A: Answer>(
 ) {
     let room = Arc::new(Semaphore::new(bounds.connections_max));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.head_timeout).max_buf_size(HEAD_BYTES_MAX);
+    // Silence is watched by `silent`: hyper's own timer is set anew for every request, which costs more than the request.
+    http.header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -66,9 +68,10 @@ pub async fn serve<A: Answer>(
         let Some((stream, peer, seat)) = accepted else { continue };
         let (http, answer, shutdown, gauge) =
             (http.clone(), answer.clone(), shutdown.clone(), metrics.connections.clone());
+        let head_timeout = bounds.head_timeout;
         tokio::spawn(async move {
             gauge.inc();
-            converse(http, stream, peer, answer, shutdown).await;
+            converse(http, stream, peer, answer, head_timeout, shutdown).await;
             gauge.dec();
             drop(seat);
         });
@@ -101,19 +104,59 @@ async fn converse<A: Answer>(
     stream: TcpStream,
     peer: IpAddr,
     answer: Arc<A>,
+    head_timeout: Duration,
     shutdown: CancellationToken,
 ) {
+    let pulse = Pulse::default();
     let service = service_fn(|request| {
-        let answer = answer.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer.answer(peer, request).await) }
+        let answered = answer.answer(peer, request);
+        let pulse = &pulse;
+        async move {
+            pulse.asked();
+            let answer = answered.await;
+            pulse.answered();
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let mut conversation = pin!(http.serve_connection(TokioIo::new(stream), service));
     // A peer that breaks off or talks nonsense is no news.
     tokio::select! {
+        biased;
         _ = conversation.as_mut() => {}
+        () = pulse.silent(head_timeout) => {}
         () = shutdown.cancelled() => {
             conversation.as_mut().graceful_shutdown();
             let _ = conversation.await;
+        }
+    }
+}
+
+/// Whether a peer still asks: a request begun or under way since one last looked.
+///
+/// Looked at twice in a timeout instead of setting a timer for every request.
+#[derive(Default)]
+struct Pulse {
+    under_way: AtomicBool,
+    asked: AtomicBool,
+}
+
+impl Pulse {
+    fn asked(&self) {
+        self.under_way.store(true, Relaxed);
+        self.asked.store(true, Relaxed);
+    }
+
+    fn answered(&self) {
+        self.under_way.store(false, Relaxed);
+    }
+
+    /// Returns when a peer has asked nothing for `timeout`, and at most half of it longer.
+    async fn silent(&self, timeout: Duration) {
+        let mut quiet = 0;
+        while quiet < 3 {
+            tokio::time::sleep(timeout / 2).await;
+            let alive = self.asked.swap(false, Relaxed) || self.under_way.load(Relaxed);
+            quiet = if alive { 1 } else { quiet + 1 };
         }
     }
 }

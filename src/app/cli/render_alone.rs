@@ -50,8 +50,8 @@ async fn render(session: &Session, suspects: &Suspects) -> Result<(), Failure> {
     let mut reader = session.db.reader().await?;
     let Some(run) = run::by_id(reader.conn(), suspects.run_id).await? else { return Ok(()) };
     let members = member::profiles(reader.conn(), &ids).await?;
-    let histories = history::load(reader.conn(), &ids, suspects.now_ms).await?;
     drop(reader);
+    let histories = history::load(&session.db, &ids, suspects.now_ms).await?;
     let editions = Editions::new(session.db.clone(), category_rules(&session.config)?);
     let catalog = editions.catalog(suspects.now_ms).await?;
     let doc = &run.doc;

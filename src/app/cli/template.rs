@@ -195,7 +195,8 @@ async fn recipient(session: &Session, email: &str, now_ms: i64) -> Result<(Membe
     let mut reader = session.db.reader().await?;
     let found = member::by_email(reader.conn(), &secret, &email).await?;
     let found = found.ok_or_else(|| Failure::new(format!("there is no member {}", email.as_str())))?;
-    let history = history::load(reader.conn(), &[found.id], now_ms).await?.remove(&found.id);
+    drop(reader);
+    let history = history::load(&session.db, &[found.id], now_ms).await?.remove(&found.id);
     Ok((found, history.unwrap_or_default()))
 }
 

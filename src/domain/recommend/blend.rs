@@ -5,7 +5,7 @@
 //! Every product competes, and a member costs as much as there are neighbours of its deeds.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::tables::{Near, Tables};
 
@@ -132,7 +132,7 @@ impl Judge {
 
     /// What a member's deeds add to every product's score; `did` names each product at most once as bought and once as
     /// seen.
-    pub fn read(&self, did: &[Own]) -> Mind<'_> {
+    pub fn read(self: &Arc<Judge>, did: &[Own]) -> Mind {
         let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut paper = papers.pop().unwrap_or_default();
         drop(papers);
@@ -151,7 +151,7 @@ impl Judge {
         let tastes = std::mem::take(&mut paper.tastes);
         paper.add(tastes.iter().copied());
         paper.tastes = tastes;
-        Mind { judge: self, paper }
+        Mind { judge: self.clone(), paper }
     }
 }
 
@@ -172,12 +172,12 @@ impl Paper {
 
 /// Every product as one member sees it.
 #[derive(Debug)]
-pub struct Mind<'j> {
-    judge: &'j Judge,
+pub struct Mind {
+    judge: Arc<Judge>,
     paper: Paper,
 }
 
-impl Drop for Mind<'_> {
+impl Drop for Mind {
     fn drop(&mut self) {
         let mut paper = std::mem::take(&mut self.paper);
         paper.touched.drain(..).for_each(|product| paper.sums[product as usize] = 0.0);
@@ -185,7 +185,7 @@ impl Drop for Mind<'_> {
     }
 }
 
-impl Mind<'_> {
+impl Mind {
     pub fn score(&self, product: u32) -> f32 {
         self.judge.common[product as usize] + self.paper.sums[product as usize]
     }
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     /// Forty members who buy 1, 2 and 3 together and look at 3 and 4, and forty who buy 0.
-    fn judge() -> Judge {
+    fn judge() -> Arc<Judge> {
         let mut counter = Counter::new(vec![0, 0, 0, 1, 1, 1], 1000 * DAY_MS as i64);
         for nth in 0..80 {
             let deed = |day: i64, product, bought| Deed { at_ms: (800 + day) * DAY_MS as i64, product, bought };
@@ -247,7 +247,7 @@ mod tests {
                 _ => counter.member(&[deed(nth, 0, true)]),
             }
         }
-        Judge::new(counter.finish((0..6).collect()))
+        Arc::new(Judge::new(counter.finish((0..6).collect())))
     }
 
     fn own(product: u32, times: u32, days: f32) -> Own {

@@ -41,7 +41,7 @@ impl<'a> Desk<'a> {
     pub(super) fn suites(&self, out: &mut Candidates<'a>) {
         let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);
         let mut strength = LEAD;
-        for index in self.bought.iter().chain(&self.viewed).map(|did| did.index) {
+        for index in self.known.bought.iter().chain(&self.known.viewed).map(|did| did.index) {
             let suite = self.catalog.at(index).suite.as_str();
             if suite.is_empty() || followed.contains(&suite) || followed.len() == FOLLOWED {
                 continue;
@@ -58,7 +58,7 @@ impl<'a> Desk<'a> {
     /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its time.
     pub(super) fn next_categories(&self, out: &mut Candidates<'a>) {
         let mut asked: Vec<Node> = Vec::with_capacity(FOLLOWED);
-        for did in &self.bought {
+        for did in &self.known.bought {
             let node = self.catalog.node_of(did.index);
             if asked.len() == FOLLOWED || asked.contains(&node) {
                 continue;
@@ -78,13 +78,13 @@ impl<'a> Desk<'a> {
     /// The reason for a product of a category that is bought from after one the member bought from.
     pub(super) fn follows(&self, index: Index) -> Option<Ground<'a>> {
         let node = self.catalog.node_of(index);
-        let mut before = self.bought.iter().map(|did| self.catalog.node_of(did.index)).take(FOLLOWED);
+        let mut before = self.known.bought.iter().map(|did| self.catalog.node_of(did.index)).take(FOLLOWED);
         let from = before.find(|from| self.catalog.next_after(*from).iter().any(|next| next.node == node))?;
         Some(Ground::leaf(Why::Next, self.catalog.leaf_of(from)))
     }
 
     fn has_bought(&self, index: Index) -> bool {
-        self.bought.iter().any(|did| did.index == index)
+        self.known.bought.iter().any(|did| did.index == index)
     }
 
     /// What came after the models the member bought, or looked at while they were sold; then what is new in those
@@ -92,14 +92,14 @@ impl<'a> Desk<'a> {
     pub(super) fn successors(&self, out: &mut Candidates<'a>) {
         let gone = |did: &&Did| !self.shelf.is_sold(did.index);
         let mut strength = LEAD;
-        for index in self.bought.iter().chain(self.viewed.iter().filter(gone)).map(|did| did.index) {
+        for index in self.known.bought.iter().chain(self.known.viewed.iter().filter(gone)).map(|did| did.index) {
             if let Some(next) = self.successor(index) {
                 out.propose(next, strength, Ground::plain(Why::Successor));
                 strength *= NEXT;
             }
         }
         let mut nodes: Vec<Node> = Vec::with_capacity(FOLLOWED);
-        for index in self.bought.iter().map(|did| did.index) {
+        for index in self.known.bought.iter().map(|did| did.index) {
             let node = self.catalog.node_of(index);
             let Some(rack) = self.shelf.rack(node).filter(|_| nodes.len() < FOLLOWED && !nodes.contains(&node)) else {
                 continue;

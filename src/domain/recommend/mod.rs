@@ -20,21 +20,22 @@ mod pairs;
 mod reason;
 mod rules;
 pub mod signify;
+mod sitting;
 mod source;
 pub mod tables;
 pub mod taste;
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub use chains::SUGGESTED_MAX;
 pub use reason::{Reason, Why};
+pub use sitting::Sitting;
 
-use blend::Mind;
 use reason::Ground;
+use sitting::{Did, Known};
 
 use crate::base::draw;
-use crate::domain::catalog::{BANDS, Catalog, Index, Node, Shelf};
+use crate::domain::catalog::{Catalog, Index, Node, Shelf};
 use crate::domain::member::Member;
 use crate::domain::tagging::{BRAND, INTEREST};
 use crate::text_enum;
@@ -171,28 +172,30 @@ pub struct Pick {
     pub reason: Reason,
 }
 
-/// The products of one block, best first; never one that is `taken` (ids shown in the same mail), to which they are
-/// added. At most `request.n`; none only where the member's market sells nothing that is neither taken, excluded nor
-/// bought lately.
+/// The products of one block, best first; never one that the mail's `sitting` has shown, to which they are added. At most
+/// `request.n`; none only where the member's market sells nothing that is neither shown, excluded nor bought lately.
 pub fn pick(
     catalog: &Catalog,
     member: &Member,
     history: &History,
     request: &Request,
-    taken: &mut Vec<i64>,
+    sitting: &mut Sitting,
     mail: Occasion,
 ) -> Vec<Pick> {
     if !member.wishes.personalise && request.strategy.is_personal() {
         // What they own is still not offered to them.
         let history = History { bought: history.bought.clone(), ..History::default() };
         let request = Request { strategy: Strategy::Popular, ..request.clone() };
-        return pick(catalog, member, &history, &request, taken, mail);
+        let mut apart = Sitting::after(std::mem::take(&mut sitting.taken));
+        let picks = pick(catalog, member, &history, &request, &mut apart, mail);
+        sitting.taken = apart.taken;
+        return picks;
     }
-    let desk = Desk::new(catalog, member, history, request, taken, mail);
+    let desk = Desk::new(catalog, member, history, request, sitting, mail);
     let mut candidates = desk.candidates();
     desk.tire(&mut candidates);
     let picks = desk.choose(&candidates);
-    taken.extend(picks.iter().map(|pick| pick.product));
+    sitting.taken.extend(picks.iter().map(|pick| pick.product));
     picks
 }
 
@@ -246,15 +249,6 @@ enum Slack {
     BoughtCategory,
 }
 
-/// What the member did with a product of this catalogue.
-#[derive(Debug, Clone, Copy)]
-struct Did {
-    index: Index,
-    at_ms: i64,
-    /// How often it was bought; 0: only looked at.
-    times: u32,
-}
-
 /// Everything one decision looks at.
 struct Desk<'a> {
     catalog: &'a Catalog,
@@ -264,15 +258,9 @@ struct Desk<'a> {
     request: &'a Request,
     mail: Occasion,
     now_ms: i64,
-    /// The member's purchases and looks, the latest first.
-    bought: Vec<Did>,
-    viewed: Vec<Did>,
-    /// What that adds to products' scores, once it was asked for; `None`: nothing.
-    mind: OnceCell<Option<Mind<'a>>>,
+    known: &'a Known,
     /// Products of the blocks before this one.
     shown_before: usize,
-    /// What the last mails showed in vain, and how often, by index.
-    ignored: Vec<(Index, u32)>,
     wanted: &'a [Node],
     excluded: Vec<Node>,
     /// Taken, excluded by article number, or bought lately.
@@ -280,8 +268,6 @@ struct Desk<'a> {
     /// Categories of which the member owns what still serves; where nobody said how long it does, those bought from
     /// lately, which only `for_you` minds.
     owned: Vec<Node>,
-    /// The price band the member buys and looks in.
-    band: Option<usize>,
 }
 
 impl<'a> Desk<'a> {
@@ -290,23 +276,15 @@ impl<'a> Desk<'a> {
         member: &'a Member,
         history: &'a History,
         request: &'a Request,
-        taken: &[i64],
+        Sitting { taken, known }: &'a Sitting,
         mail: Occasion,
     ) -> Desk<'a> {
         let now_ms = mail.now_ms;
         let shelf = catalog.shelf(&member.market);
-        let did = |acts: &[Act], times: fn(&Act) -> u32| {
-            let mut all = Vec::with_capacity(acts.len());
-            let known =
-                |act: &Act| Some(Did { index: catalog.index(act.product)?, at_ms: act.at_ms, times: times(act) });
-            all.extend(acts.iter().filter_map(known));
-            all
-        };
-        let bought: Vec<Did> = did(&history.bought, |act| act.times.max(1));
-        let viewed: Vec<Did> = did(&history.viewed, |_| 0);
-        let mut barred: Vec<Index> = Vec::with_capacity(bought.len() + taken.len());
-        let mut owned: Vec<Node> = Vec::with_capacity(bought.len());
-        for did in &bought {
+        let known = known.get_or_init(|| Known::of(history, catalog, shelf, now_ms));
+        let mut barred: Vec<Index> = Vec::with_capacity(known.bought.len() + taken.len());
+        let mut owned: Vec<Node> = Vec::with_capacity(known.bought.len());
+        for did in &known.bought {
             let care = catalog.care_of(did.index);
             if care.repeatable {
                 continue;
@@ -331,9 +309,6 @@ impl<'a> Desk<'a> {
         }
         barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
         barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
-        let mut ignored: Vec<(Index, u32)> =
-            history.ignored.iter().filter_map(|(product, times)| Some((catalog.index(*product)?, *times))).collect();
-        ignored.sort_unstable();
         Desk {
             catalog,
             shelf,
@@ -342,16 +317,12 @@ impl<'a> Desk<'a> {
             request,
             mail,
             now_ms,
+            known,
             shown_before: taken.len(),
-            ignored,
             wanted: request.category.as_deref().map_or(&[], |name| catalog.nodes_named(name)),
             excluded: request.exclude.iter().flat_map(|name| catalog.nodes_named(name)).copied().collect(),
             barred,
             owned,
-            band: usual_band(shelf, &bought, &viewed),
-            bought,
-            viewed,
-            mind: OnceCell::new(),
         }
     }
 
@@ -397,8 +368,8 @@ impl<'a> Desk<'a> {
 
     /// Looked at and not bought, up to `n` of them.
     fn viewed(&self, n: usize, out: &mut Candidates<'a>) {
-        let is_new = |did: &&Did| !self.bought.iter().any(|bought| bought.index == did.index);
-        let allowed = self.viewed.iter().filter(is_new).filter(|did| self.is_allowed(did.index, Slack::None));
+        let is_new = |did: &&Did| !self.known.bought.iter().any(|bought| bought.index == did.index);
+        let allowed = self.known.viewed.iter().filter(is_new).filter(|did| self.is_allowed(did.index, Slack::None));
         for did in allowed.take(n) {
             let half_lives = (self.now_ms - did.at_ms).max(0) as f64 / VIEW_HALF_LIFE_MS as f64;
             out.propose(did.index, 1.2 * (-half_lives).exp2(), Ground::plain(Why::Viewed));
@@ -426,7 +397,7 @@ impl<'a> Desk<'a> {
     /// What sells in the categories looked at last.
     fn around_viewed(&self, out: &mut Candidates<'a>) {
         let mut nodes: Vec<Node> = Vec::with_capacity(4);
-        for did in &self.viewed {
+        for did in &self.known.viewed {
             let node = self.catalog.node_of(did.index);
             if nodes.len() < 4 && !nodes.contains(&node) {
                 nodes.push(node);
@@ -464,7 +435,7 @@ impl<'a> Desk<'a> {
     /// Proposes what sells best in a category, in the member's price band first.
     fn best_of(&self, node: Node, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
         let Some(rack) = self.shelf.rack(node) else { return };
-        let in_band = self.band.map_or(&[][..], |band| &rack.bands[band]);
+        let in_band = self.known.band.map_or(&[][..], |band| &rack.bands[band]);
         self.take(in_band.iter().copied(), strength, ground, out);
         self.take(rack.popular.iter().copied(), 0.8 * strength, ground, out);
     }
@@ -579,16 +550,4 @@ impl<'a> Choice<'a> {
             self.chosen.push((index, ground));
         }
     }
-}
-
-/// The price band a member buys in, looks counting a third; `None` where nothing is known.
-fn usual_band(shelf: &Shelf, bought: &[Did], viewed: &[Did]) -> Option<usize> {
-    let (mut sum, mut weight) = (0, 0);
-    for (did, counts) in bought.iter().map(|did| (did, 3)).chain(viewed.iter().map(|did| (did, 1))) {
-        if let Some(band) = shelf.band(did.index) {
-            sum += counts * usize::from(band);
-            weight += counts;
-        }
-    }
-    (weight > 0).then(|| ((2 * sum + weight) / (2 * weight)).min(BANDS - 1))
 }

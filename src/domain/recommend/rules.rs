@@ -22,8 +22,8 @@ const WHICH: i64 = 2;
 impl Desk<'_> {
     /// How often the last mails showed a product in vain.
     fn ignored(&self, index: Index) -> u32 {
-        let found = self.ignored.binary_search_by_key(&index, |(ignored, _)| *ignored);
-        found.map_or(0, |at| self.ignored[at].1)
+        let found = self.known.ignored.binary_search_by_key(&index, |(ignored, _)| *ignored);
+        found.map_or(0, |at| self.known.ignored[at].1)
     }
 
     /// What was shown and ignored weighs less. What the marketer chose stays.

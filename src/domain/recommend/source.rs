@@ -4,9 +4,6 @@ use super::blend::{Mind, Own};
 use super::{Candidates, Desk, Ground, Slack, Why};
 use crate::domain::catalog::Index;
 
-/// Products bought and looked at that are asked for their neighbours, the latest.
-const BOUGHT_ASKED: usize = 40;
-const VIEWED_ASKED: usize = 20;
 /// The market's best sellers that compete with the neighbours.
 const POPULAR_ASKED: usize = 40;
 /// The products that are proposed.
@@ -32,35 +29,27 @@ impl<'a> Desk<'a> {
 
     /// Every product as the member sees it; `None` of somebody who did nothing: tags and the market's best sellers know
     /// more of them.
-    fn mind(&self) -> Option<&Mind<'a>> {
-        let read = || {
-            let did: Vec<Own> = self.own().collect();
-            self.catalog.judge().filter(|_| !did.is_empty()).map(|judge| judge.read(&did))
-        };
-        self.mind.get_or_init(read).as_ref()
-    }
-
-    /// What the member did lately, as the tables number products.
-    fn own(&self) -> impl Iterator<Item = Own> {
-        let asked = self.bought.iter().take(BOUGHT_ASKED).chain(self.viewed.iter().take(VIEWED_ASKED));
-        asked.map(|did| Own { product: did.index, times: did.times, age_ms: (self.now_ms - did.at_ms).max(0) as f32 })
+    fn mind(&self) -> Option<&'a Mind> {
+        let did = &self.known.own;
+        let read = || self.catalog.judge().filter(|_| !did.is_empty()).map(|judge| judge.read(did));
+        self.known.mind.get_or_init(read).as_ref()
     }
 
     /// The reason for a product that the tables proposed: what of the member's own speaks for it most.
     pub(super) fn because(&self, index: Index) -> Ground<'a> {
         let Some(mind) = self.mind() else { return Ground::plain(Why::Popular) };
-        if let Some(own) = self.own().find(|own| own.product == index) {
+        if let Some(own) = self.known.own.iter().find(|own| own.product == index) {
             return Ground::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
         }
-        let mut strongest: Option<(f32, Own)> = None;
+        let mut strongest: Option<(f32, &Own)> = None;
         let mut left = mind.near(index);
-        for own in self.own() {
+        for own in &self.known.own {
             let most = strongest.map_or(0.0, |(most, _)| most);
             if most >= left {
                 // What the other deeds add together is no more.
                 break;
             }
-            let adds = mind.adds(&own, index).unwrap_or_default();
+            let adds = mind.adds(own, index).unwrap_or_default();
             left -= adds;
             if adds > most {
                 strongest = Some((adds, own));

@@ -1,5 +1,7 @@
 //! The recommender itself, put to the same questions as the baselines.
 
+use std::sync::Arc;
+
 use super::super::blend::Judge;
 use super::super::count::Counter;
 use super::super::learn::{self, learn};
@@ -13,7 +15,7 @@ const LEARNED_FROM: i64 = 6;
 
 /// Tables and weights of what was done before the split.
 pub struct Ours {
-    judge: Judge,
+    judge: Arc<Judge>,
 }
 
 impl Ours {
@@ -27,7 +29,7 @@ impl Ours {
         let first_ms = trial.pasts().filter_map(|past| past.first()).map(|deed| deed.at_ms).min().unwrap_or_default();
         let earlier = count(trial.split_ms() - (trial.split_ms() - first_ms) / LEARNED_FROM);
         let weights = learn(&earlier, trial.pasts());
-        Ours { judge: Judge::new(Tables { weights, ..count(trial.split_ms()) }) }
+        Ours { judge: Arc::new(Judge::new(Tables { weights, ..count(trial.split_ms()) })) }
     }
 
     pub fn tables(&self) -> &Tables {

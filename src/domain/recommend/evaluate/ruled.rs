@@ -3,7 +3,7 @@
 use super::super::care::Cares;
 use super::super::log::Deed;
 use super::super::tables::Tables;
-use super::super::{Act, History, Occasion, PICKS_MAX, Request, pick};
+use super::super::{Act, History, Occasion, PICKS_MAX, Request, Sitting, pick};
 use super::{Method, Trial};
 use crate::domain::catalog::{Catalog, Offer, Product, Sold};
 use crate::domain::member::Member;
@@ -66,7 +66,7 @@ impl Method for Ruled {
         let member = Member { id: member as i64, ..Member::default() };
         let request = Request { n: PICKS_MAX, ..Request::default() };
         let mail = Occasion { now_ms: self.split_ms, ..Occasion::default() };
-        let picks = pick(&self.catalog, &member, &history, &request, &mut Vec::new(), mail);
+        let picks = pick(&self.catalog, &member, &history, &request, &mut Sitting::default(), mail);
         Some(picks.iter().map(|pick| pick.product as u32).collect())
     }
 }

@@ -1,37 +1,17 @@
-//! What picking products knows of each member, for a whole claim at once: one statement per kind.
+//! One statement per kind of behaviour for all members of a claim.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Conn, Pair, Rows, StoreError, gathered};
+use super::{BOUGHT_WITHIN_MS, LOOKS_MAX, RUNS_LOOKED, VIEWED_WITHIN_MS, ignored, looks, tidy};
 use crate::domain::engagement::{Decay, SCORE_MIN, T0_MS};
 use crate::domain::recommend::{Act, History, TagScore};
-use crate::domain::shown::Shown;
+use crate::store::{Conn, Rows, StoreError, gathered};
 use crate::{gather, on};
 
-/// Products looked at that are kept per member.
-pub const VIEWED_MAX: usize = 20;
-/// Events with a product that are read per member to find them.
-const LOOKS_MAX: i64 = 30;
-/// Products bought that are kept per member.
-pub const BOUGHT_MAX: usize = 100;
-/// Tags that are kept per member.
-pub const TAGS_MAX: usize = 40;
-/// Mails to a member in which what was shown and ignored counts, the latest.
-const MAILS_MINDED: usize = 3;
-/// Runs in which those are looked for, the latest.
-const RUNS_LOOKED: i64 = 6;
-/// How far back purchases count, milliseconds (10 years): appliances serve so long.
-pub const BOUGHT_WITHIN_MS: i64 = 3650 * 86_400_000;
-/// How far back looks count, milliseconds (180 days).
-pub const VIEWED_WITHIN_MS: i64 = 180 * 86_400_000;
-
-/// The history of each of `ids`; who has none is not in the map.
+/// As [`load`](super::load).
 pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMap<i64, History>, StoreError> {
     let mut all: HashMap<i64, History> = HashMap::with_capacity(ids.len());
-    if ids.is_empty() {
-        return Ok(all);
-    }
     let wanted = Rows::of(ids.iter().map(|id| (id,))).json();
     for (member, product, at_ms) in viewed(conn.again(), &wanted, now_ms).await? {
         all.entry(member).or_default().viewed.push(Act { product, at_ms, times: 1 });
@@ -61,50 +41,15 @@ pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMa
     Ok(all)
 }
 
-/// Latest and strongest first, each product once, no more than the bounds.
-fn tidy(history: &mut History) {
-    latest_of_each(&mut history.viewed, VIEWED_MAX);
-    latest_of_each(&mut history.bought, BOUGHT_MAX);
-    history.tags.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.key.cmp(&b.key)));
-    history.tags.truncate(TAGS_MAX);
-}
-
-fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
-    acts.sort_unstable_by_key(|act| (act.product, -act.at_ms));
-    acts.dedup_by_key(|act| act.product);
-    acts.sort_unstable_by_key(|act| (-act.at_ms, act.product));
-    acts.truncate(most);
-}
-
 /// What the last mails showed, by member: when, and their records.
 type Mails = HashMap<i64, Vec<(i64, String)>>;
-
-/// What was shown and not clicked from then on, and how often.
-fn ignored(mut mails: Vec<(i64, String)>, clicked: impl Fn(i64) -> Option<i64>) -> Vec<(i64, u32)> {
-    mails.sort_unstable_by_key(|(at_ms, _)| -at_ms);
-    let mut ignored: Vec<(i64, u32)> = Vec::new();
-    for (at_ms, body) in mails.iter().take(MAILS_MINDED) {
-        // A record that cannot be read says nothing.
-        let shown: Shown = serde_json::from_str(body).unwrap_or_default();
-        for (product, _) in shown.products {
-            if clicked(product).is_some_and(|clicked_at_ms| clicked_at_ms >= *at_ms) {
-                continue;
-            }
-            match ignored.iter_mut().find(|(known, _)| *known == product) {
-                Some((_, times)) => *times += 1,
-                None => ignored.push((product, 1)),
-            }
-        }
-    }
-    ignored
-}
 
 /// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
 /// second try shows what the first one showed.
 async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
     // The mail of each is looked up by itself: that its origin is its member, PostgreSQL takes for so rare that it begins
     // with all mails of all members.
-    const SQL: Pair = gather!(
+    const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         "), last(id) as (select id from run order by id desc limit $2),
@@ -114,9 +59,9 @@ async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
            from mail join message g on g.run_id = mail.run_id and g.id = mail.id
            join shown s on s.run_id = g.run_id and s.message_id = g.id
            where g.state = 'sent'"
-    );
-    let sql = conn.pick(&SQL);
-    let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(sql).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
+    )
+    .postgres;
+    let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(SQL).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
     let mut mails = Mails::new();
     for (member, at_ms, body) in gathered::<(i64, Option<i64>, String)>(&found)? {
         mails.entry(member).or_default().push((at_ms.unwrap_or_default(), body));
@@ -126,55 +71,42 @@ async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
 
 type Rowed = Vec<(i64, i64, i64)>;
 
-/// The last looks at products on the shop's own pages: of the last [`LOOKS_MAX`] events with a product, those. SQLite knows
-/// no lateral join, so it first finds where they begin.
+/// The last looks at products on the shop's own pages: of the last [`LOOKS_MAX`] events with a product, those.
 async fn viewed(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = Pair {
-        sqlite: gather!(
-            "with row(id) as (select cast(value ->> 0 as bigint) from",
-            "$1",
-            "), edge(id, at_ms) as (select row.id, coalesce(
-                  (select x.at_ms from event x where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
-                   order by x.at_ms desc limit 1 offset $3), $2) from row)",
-            "member_id, product_id, at_ms" from "select e.member_id, e.product_id, e.at_ms from edge
-               join event e on e.member_id = edge.id and e.at_ms > edge.at_ms and e.product_id is not null
-               where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
-        )
-        .sqlite,
-        postgres: gather!(
-            "with row(id) as (select cast(value ->> 0 as bigint) from",
-            "$1",
-            ")",
-            "member_id, product_id, at_ms" from "select row.id as member_id, e.product_id, e.at_ms from row cross join lateral
-               (select x.product_id, x.at_ms, x.name_id from event x
-                where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
-                order by x.at_ms desc limit $3) e
-               where e.name_id in (select id from event_name where name in ('Product Viewed', 'Product Clicked', 'Product Added'))"
-        )
-        .postgres,
-    };
-    let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
-    let found: String = on!(conn, "load what was looked at", c => sqlx::query_scalar(sql).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_one(&mut *c).await)?;
+    const SQL: &str = gather!(
+        "with row(id) as (select cast(value ->> 0 as bigint) from",
+        "$1",
+        ")",
+        "member_id, product_id, at_ms" from concat!("select row.id as member_id, e.product_id, e.at_ms from row cross join lateral
+           (select x.product_id, x.at_ms, x.name_id from event x
+            where x.member_id = row.id and x.at_ms > $2 and x.product_id is not null
+            order by x.at_ms desc limit $3) e
+           where e.name_id in (", looks!(), ")")
+    )
+    .postgres;
+    let since = now_ms - VIEWED_WITHIN_MS;
+    let found: String = on!(conn, "load what was looked at", c => sqlx::query_scalar(SQL).bind(wanted).bind(since).bind(LOOKS_MAX).fetch_one(&mut *c).await)?;
     gathered(&found)
 }
 
 /// Products clicked in mails, by people. Few per member, so every one within the time is read.
 async fn clicked(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Rowed, StoreError> {
-    const SQL: Pair = gather!(
+    const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         ")",
         "member_id, product_id, at_ms" from "select t.member_id, t.product_id, max(t.at_ms) as at_ms from row join touch t on t.member_id = row.id and t.at_ms > $2
            where t.kind = 'click' and t.class = 'human' and t.product_id is not null
            group by t.member_id, t.product_id"
-    );
-    let (sql, since) = (conn.pick(&SQL), now_ms - VIEWED_WITHIN_MS);
-    let found: String = on!(conn, "load what was clicked", c => sqlx::query_scalar(sql).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
+    )
+    .postgres;
+    let since = now_ms - VIEWED_WITHIN_MS;
+    let found: String = on!(conn, "load what was clicked", c => sqlx::query_scalar(SQL).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
     gathered(&found)
 }
 
 async fn bought(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<(i64, i64, i64, i64)>, StoreError> {
-    const SQL: Pair = gather!(
+    const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         ")",
@@ -183,9 +115,10 @@ async fn bought(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<(i64, i
            from row join orders o on o.member_id = row.id and o.ordered_at_ms > $2
            join order_line l on l.orders_id = o.id
            where o.status in ('completed', 'pending') group by o.member_id, l.product_id"
-    );
-    let (sql, since) = (conn.pick(&SQL), now_ms - BOUGHT_WITHIN_MS);
-    let found: String = on!(conn, "load what was bought", c => sqlx::query_scalar(sql).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
+    )
+    .postgres;
+    let since = now_ms - BOUGHT_WITHIN_MS;
+    let found: String = on!(conn, "load what was bought", c => sqlx::query_scalar(SQL).bind(wanted).bind(since).fetch_one(&mut *c).await)?;
     gathered(&found)
 }
 
@@ -201,15 +134,16 @@ struct TagRow {
 
 /// Those that still count: `threshold` written out, `ln θ + λ·(now − T0)`, so that faded ones never leave the database.
 async fn tags(conn: Conn<'_>, wanted: &str, now_ms: i64) -> Result<Vec<TagRow>, StoreError> {
-    const SQL: Pair = gather!(
+    const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
         ")",
         "member_id, tag_id, key, half_life_ms, ceiling, lscore" from "select mt.member_id, mt.tag_id, t.key, t.half_life_ms, t.ceiling, mt.lscore
            from row join member_tag mt on mt.member_id = row.id join tag t on t.id = mt.tag_id
            where mt.lscore >= $2 + coalesce($3 / t.half_life_ms, 0)"
-    );
-    let (sql, age) = (conn.pick(&SQL), std::f64::consts::LN_2 * (now_ms - T0_MS) as f64);
-    let found: String = on!(conn, "load tags", c => sqlx::query_scalar(sql).bind(wanted).bind(SCORE_MIN.ln()).bind(age).fetch_one(&mut *c).await)?;
+    )
+    .postgres;
+    let age = std::f64::consts::LN_2 * (now_ms - T0_MS) as f64;
+    let found: String = on!(conn, "load tags", c => sqlx::query_scalar(SQL).bind(wanted).bind(SCORE_MIN.ln()).bind(age).fetch_one(&mut *c).await)?;
     gathered(&found)
 }
