@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
@@ -19,12 +20,9 @@ const STATEMENTS_MAX: usize = 32;
 
 /// Opens the second connection to a file that the first has made.
 pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let conn = connect(path)?;
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "secure_delete", "on")?;
-    conn.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
     conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     if let Some(pages) = pages_max {
         conn.pragma_update(None, "max_page_count", pages.cast_signed())?;
@@ -34,10 +32,18 @@ pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Conn
 
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = connect(path)?;
+    conn.pragma_update(None, "query_only", "on")?;
+    Ok(conn)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Else a statement is prepared anew whenever an argument changes on which a partial index might turn.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
-    conn.pragma_update(None, "query_only", "on")?;
     Ok(conn)
 }
 

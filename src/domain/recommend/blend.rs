@@ -112,14 +112,13 @@ pub struct Judge {
     papers: Mutex<Vec<Paper>>,
 }
 
-/// What one member's deeds add to the scores; all 0 before and after.
+/// What one member's deeds add to the scores.
 #[derive(Debug, Default)]
 struct Paper {
-    /// By product.
-    sums: Vec<f32>,
-    /// The products that something was added to, first those that the deeds themselves speak of.
+    /// By product: its score for somebody who did nothing, beside it what is added, 0 before and after.
+    scores: Vec<(f32, f32)>,
+    /// The products that something was added to.
     touched: Vec<u32>,
-    spoken: usize,
     /// What the member's taste added.
     tastes: Vec<(u32, f32)>,
 }
@@ -136,7 +135,9 @@ impl Judge {
         let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut paper = papers.pop().unwrap_or_default();
         drop(papers);
-        paper.sums.resize(self.common.len(), 0.0);
+        if paper.scores.is_empty() {
+            paper.scores.extend(self.common.iter().map(|common| (*common, 0.0)));
+        }
         did.iter().for_each(|own| own.near(&self.tables).0.fetch(own.product));
         for own in did {
             let ((near, sign), (share, signs)) = (own.near(&self.tables), own.says(&self.tables));
@@ -144,7 +145,6 @@ impl Judge {
             paper.add(near.of_product(own.product).map(|(to, lift)| (to, share * lift)));
             paper.add([(own.product, self.tables.weights.score(&signs))].into_iter());
         }
-        paper.spoken = paper.touched.len();
         let weight = self.tables.weights.0[TASTE];
         paper.tastes.clear();
         paper.tastes.extend(self.tables.tastes.of(did).map(|(product, taste)| (product, weight * taste)));
@@ -160,7 +160,7 @@ impl Paper {
         let mut last = self.touched.len();
         self.touched.resize(last + amounts.len(), 0);
         for (product, amount) in amounts {
-            let sum = &mut self.sums[product as usize];
+            let (_, sum) = &mut self.scores[product as usize];
             // Written always, and kept where it is new: whether it is, nobody could guess.
             self.touched[last] = product;
             last += usize::from(*sum == 0.0);
@@ -180,25 +180,26 @@ pub struct Mind {
 impl Drop for Mind {
     fn drop(&mut self) {
         let mut paper = std::mem::take(&mut self.paper);
-        paper.touched.drain(..).for_each(|product| paper.sums[product as usize] = 0.0);
+        paper.touched.drain(..).for_each(|product| paper.scores[product as usize].1 = 0.0);
         self.judge.papers.lock().unwrap_or_else(PoisonError::into_inner).push(paper);
     }
 }
 
 impl Mind {
     pub fn score(&self, product: u32) -> f32 {
-        self.judge.common[product as usize] + self.paper.sums[product as usize]
+        let (common, added) = self.paper.scores[product as usize];
+        common + added
     }
 
     /// Whether the member's own deeds speak of a product, other than of what its buyers else buy.
     pub fn knows(&self, product: u32) -> bool {
-        self.paper.touched[..self.paper.spoken].contains(&product)
+        self.near(product) != 0.0
     }
 
     /// What the member's deeds together add to the score of a product the member did nothing with.
     pub fn near(&self, product: u32) -> f32 {
         let taste = self.paper.tastes.iter().find(|(other, _)| *other == product);
-        self.paper.sums[product as usize] - taste.map_or(0.0, |(_, taste)| *taste)
+        self.paper.scores[product as usize].1 - taste.map_or(0.0, |(_, taste)| *taste)
     }
 
     /// How much one of the member's deeds adds to the score of another product; `None`: nothing.

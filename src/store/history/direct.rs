@@ -9,6 +9,7 @@ use rusqlite::{CachedStatement, Row, Transaction};
 use super::{BOUGHT_WITHIN_MS, LOOKS_MAX, RUNS_LOOKED, VIEWED_WITHIN_MS, ignored, looks, tidy};
 use crate::domain::engagement::{Decay, SCORE_MIN};
 use crate::domain::recommend::{Act, History, TagScore};
+use crate::domain::shown::Shown;
 use crate::store::StoreError;
 
 const VIEWED: &str = "select product_id, at_ms, name_id from event
@@ -74,15 +75,14 @@ impl<'t> Desk<'t> {
     fn history(&mut self, id: i64) -> rusqlite::Result<History> {
         let since = self.now_ms - VIEWED_WITHIN_MS;
         let act = |row: &Row<'_>| Ok(Act { product: row.get(0)?, at_ms: row.get(1)?, times: 1 });
-        let mut viewed: Vec<Act> = Vec::with_capacity(LOOKS_MAX as usize);
-        for (seen, name) in every(&mut self.viewed, (id, since, LOOKS_MAX), |row| Ok((act(row)?, row.get(2)?)))? {
-            if self.looks.contains(&name) {
-                viewed.push(seen);
-            }
-        }
+        let named = |row: &Row<'_>| Ok((act(row)?, row.get::<_, i64>(2)?));
+        let mut viewed = every(&mut self.viewed, (id, since, LOOKS_MAX), named)?;
+        viewed.retain(|(_, name)| self.looks.contains(name));
+        let mut viewed: Vec<Act> = viewed.into_iter().map(|(seen, _)| seen).collect();
         let clicks = every(&mut self.clicked, (id, since), act)?;
         viewed.extend(&clicks);
-        let mails = every(&mut self.mails, (id, RUNS_LOOKED), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mail = |row: &Row<'_>| Ok((row.get(0)?, Shown::products_of(row.get_ref(1)?.as_str()?)));
+        let mails = every(&mut self.mails, (id, RUNS_LOOKED), mail)?;
         let clicked = |product| clicks.iter().filter(|act| act.product == product).map(|act| act.at_ms).max();
         let bought = every(&mut self.bought, (id, self.now_ms - BOUGHT_WITHIN_MS), act)?;
         Ok(History {
@@ -119,7 +119,11 @@ fn every<T>(
     params: impl rusqlite::Params,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    statement.query_map(params, read)?.collect()
+    let mut all = Vec::with_capacity(16);
+    for row in statement.query_map(params, read)? {
+        all.push(row?);
+    }
+    Ok(all)
 }
 
 /// Each product once: the last time, and how often.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{BOUGHT_WITHIN_MS, LOOKS_MAX, RUNS_LOOKED, VIEWED_WITHIN_MS, ignored, looks, tidy};
 use crate::domain::engagement::{Decay, SCORE_MIN, T0_MS};
 use crate::domain::recommend::{Act, History, TagScore};
+use crate::domain::shown::Shown;
 use crate::store::{Conn, Rows, StoreError, gathered};
 use crate::{gather, on};
 
@@ -41,8 +42,8 @@ pub async fn load(mut conn: Conn<'_>, ids: &[i64], now_ms: i64) -> Result<HashMa
     Ok(all)
 }
 
-/// What the last mails showed, by member: when, and their records.
-type Mails = HashMap<i64, Vec<(i64, String)>>;
+/// The last mails, by member: when they were sent, and the products they showed.
+type Mails = HashMap<i64, Vec<(i64, Vec<i64>)>>;
 
 /// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
 /// second try shows what the first one showed.
@@ -64,7 +65,7 @@ async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
     let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(SQL).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
     let mut mails = Mails::new();
     for (member, at_ms, body) in gathered::<(i64, Option<i64>, String)>(&found)? {
-        mails.entry(member).or_default().push((at_ms.unwrap_or_default(), body));
+        mails.entry(member).or_default().push((at_ms.unwrap_or_default(), Shown::products_of(&body)));
     }
     Ok(mails)
 }

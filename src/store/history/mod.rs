@@ -10,7 +10,6 @@ use std::collections::HashMap;
 
 use super::{Db, StoreError};
 use crate::domain::recommend::{Act, History};
-use crate::domain::shown::Shown;
 
 /// Products looked at that are kept per member.
 pub const VIEWED_MAX: usize = 20;
@@ -66,14 +65,15 @@ fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
     acts.truncate(most);
 }
 
-/// What was shown and not clicked from then on, and how often: of `mails`, each with when it was sent and its record, the
-/// latest.
-fn ignored(mut mails: Vec<(i64, String)>, clicked: impl Fn(i64) -> Option<i64>) -> Vec<(i64, u32)> {
+/// What was shown and not clicked from then on, and how often: of `mails`, each with when it was sent and the products it
+/// showed, the latest.
+fn ignored(mut mails: Vec<(i64, Vec<i64>)>, clicked: impl Fn(i64) -> Option<i64>) -> Vec<(i64, u32)> {
     mails.sort_unstable_by_key(|(at_ms, _)| -at_ms);
-    let mut ignored: Vec<(i64, u32)> = Vec::new();
-    for (at_ms, body) in mails.iter().take(MAILS_MINDED) {
-        for product in Shown::products_of(body) {
-            if clicked(product).is_some_and(|clicked_at_ms| clicked_at_ms >= *at_ms) {
+    mails.truncate(MAILS_MINDED);
+    let mut ignored: Vec<(i64, u32)> = Vec::with_capacity(mails.iter().map(|(_, shown)| shown.len()).sum());
+    for (at_ms, shown) in mails {
+        for product in shown {
+            if clicked(product).is_some_and(|clicked_at_ms| clicked_at_ms >= at_ms) {
                 continue;
             }
             match ignored.iter_mut().find(|(known, _)| *known == product) {
