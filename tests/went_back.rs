@@ -17,7 +17,7 @@ async fn every_campaign_stands_still_until_a_person_decides() {
     let database = home.path().join("data/indicia.db");
     let copy = home.path().join("copy.db");
     let daemon = home.start();
-    campaign.start(Some(200.0));
+    campaign.start(Some(100.0));
     sink.wait_for(40).await;
     assert_eq!(daemon.stop(), 0);
     let later = "name = \"later\"\ntemplate = \"plain\"\nsegment = 'email is set'\nsender = \"offers\"\n\
@@ -27,7 +27,7 @@ async fn every_campaign_stands_still_until_a_person_decides() {
     std::fs::copy(&database, &copy).expect("copy the database");
 
     let daemon = home.start();
-    sink.wait_for(80).await;
+    sink.wait_for(sink.count() + 20).await;
     assert_eq!(daemon.stop(), 0);
     let sent = sink.count();
     std::fs::copy(&copy, &database).expect("restore the copy");

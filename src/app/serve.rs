@@ -311,8 +311,11 @@ impl Base {
 
     fn turns(&self, writers: &mut Crew) -> Turns {
         let metrics = self.metrics.clone();
-        let (turns, writer) = Turns::new(self.db.clone(), self.epoch, move |_, took| metrics.turn_commit.observe(took));
-        writers.spawn_alone("writer", writer);
+        let committed = move |_, took| metrics.turn_commit.observe(took);
+        let (turns, lines) = Turns::new(self.db.clone(), self.epoch, committed);
+        for line in lines {
+            writers.spawn_alone("writer", line);
+        }
         turns
     }
 

@@ -4,11 +4,11 @@
 //! Nothing is armed unless every 250 met its armed row: what a slot owes and what it asks for stay in one commit.
 
 use super::count::count_upsert;
-use super::turn::{Arm, Outcome, Settle, Turn, arm_text, settle_text, shown_upsert, suppressed};
+use super::turn::{Arm, Outcome, Settle, Turn, Writer, arm_text, settle_text, shown_upsert, suppressed, turned};
 use crate::store::{Line, StoreError};
 
-/// `$1` epoch, `$2` to `$6` the 250s, `$7` to `$15` the wishes, `$16` what the mails show, `$17` how many 250s. The rows
-/// come column by column: taking JSON apart was a fifth of the statement.
+/// `$1` epoch, `$2` to `$6` the 250s, `$7` to `$15` the wishes, `$16` what the mails show, `$17` how many 250s, `$18` the
+/// account, `$19` the line. The rows come column by column: taking JSON apart was a fifth of the statement.
 const TURN: &str = concat!(
     "with settled as (",
     settle_text!(
@@ -31,15 +31,16 @@ const TURN: &str = concat!(
     ),
     "), counted as (",
     count_upsert!(
-        "select run_id, $1, variant, state, '', sum(n) from (
+        "select run_id, $18, variant, state, '', sum(n) from (
            select run_id, variant, 'armed' as state, -1 as n from settled
            union all select run_id, variant, 'sent', 1 from settled
            union all select run_id, variant, 'leased', -1 from armed
            union all select run_id, variant, 'armed', 1 from armed) moved
          group by run_id, variant, state having sum(n) <> 0"
     ),
-    "), turned as (update daemon set turn_no = turn_no + 1 where id = $1)
-     select (select count(*) from settled), (select array_agg(id) from armed)"
+    "), turned as (",
+    turned!("$1", "$19"),
+    ") select (select count(*) from settled), (select array_agg(id) from armed)"
 );
 
 /// Runs and commits a batch of plain 250s and arms. Returns, by turn, whether its arm was granted. `None`: a 250 met
@@ -50,7 +51,7 @@ const TURN: &str = concat!(
 ///
 /// # Crash
 /// As [`turn::commit`](super::turn::commit).
-pub async fn commit(mut line: Line, epoch: i64, turns: &[Turn]) -> Result<Option<Vec<bool>>, StoreError> {
+pub async fn commit(mut line: Line, writer: Writer, turns: &[Turn]) -> Result<Option<Vec<bool>>, StoreError> {
     let settles: Vec<&Settle> = turns.iter().filter_map(|turn| turn.settle.as_ref()).collect();
     let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
     let owed = settles.len() as i64;
@@ -58,7 +59,7 @@ pub async fn commit(mut line: Line, epoch: i64, turns: &[Turn]) -> Result<Option
     let of_arms = |column: fn(&Arm) -> i64| -> Vec<i64> { arms.iter().map(|arm| column(arm)).collect() };
     let remote_ids: Vec<Option<&str>> = settles.iter().map(|settle| remote_id(settle)).collect();
     let (settled, granted): (i64, Option<Vec<i64>>) = sqlx::query_as(TURN)
-        .bind(epoch)
+        .bind(writer.epoch)
         .bind(of_settles(|settle| settle.run_id))
         .bind(of_settles(|settle| settle.id))
         .bind(of_settles(|settle| settle.attempt))
@@ -75,6 +76,8 @@ pub async fn commit(mut line: Line, epoch: i64, turns: &[Turn]) -> Result<Option
         .bind(of_arms(|arm| arm.at_ms))
         .bind(arms.iter().map(|arm| arm.shown.as_str()).collect::<Vec<_>>())
         .bind(owed)
+        .bind(writer.account())
+        .bind(writer.line as i64)
         .fetch_one(&mut line.conn)
         .await
         .map_err(|error| StoreError::query("settle and arm messages", error))?;

@@ -5,7 +5,7 @@
 //! [directly](crate::store::direct): at thousands of commits a second, being woken is what costs.
 
 use super::count::Deltas;
-use super::turn::{Arm, Outcome, TURNED, Turn, shown_upsert, suppressed};
+use super::turn::{Arm, Outcome, TURNED, Turn, Writer, shown_upsert, suppressed};
 use crate::domain::message::MessageState;
 use crate::store::{Db, Lane, StoreError, direct};
 
@@ -29,7 +29,7 @@ const SHOWN: &str = shown_upsert!("values (?1, ?2, ?3)");
 ///
 /// # Crash
 /// As [`turn::commit`](super::turn::commit).
-pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Option<Vec<bool>>, StoreError> {
+pub async fn commit(db: &Db, by: Writer, turns: &[Turn]) -> Result<Option<Vec<bool>>, StoreError> {
     let Some(mut writer) = db.direct(Lane::Turn).await else { return Ok(None) };
     let tx = writer.begin()?;
     let mut deltas = Deltas::default();
@@ -43,7 +43,7 @@ pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Option<Vec<bo
     }
     for arm in turns.iter().filter_map(|turn| turn.arm.as_ref()) {
         let Arm { run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms, .. } = arm;
-        let row = (epoch, run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms);
+        let row = (by.epoch, run_id, id, attempt, generation, mail_epoch, addr_key, scope, template_version_id, at_ms);
         if direct::run(&tx, "arm a message", ARM, row)? != 1 {
             return Ok(None);
         }
@@ -52,8 +52,8 @@ pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Option<Vec<bo
         }
         deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
     }
-    deltas.write_directly(&tx, epoch)?;
-    direct::run(&tx, "count a turn", TURNED, [epoch])?;
+    deltas.write_directly(&tx, by.account())?;
+    direct::run(&tx, "count a turn", TURNED, (by.epoch, by.line as i64))?;
     direct::commit(tx)?;
     Ok(Some(turns.iter().map(|turn| turn.arm.is_some()).collect()))
 }

@@ -98,35 +98,49 @@ struct Standing {
     addr_key: Option<i64>,
 }
 
+/// A daemon's writer of turns: its epoch, and which of its lines it writes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    pub epoch: i64,
+    pub line: usize,
+}
+
+impl Writer {
+    /// The account it counts rows on. Nobody else writes to it, so that no turn waits for a claim, a sweep or another line.
+    pub(super) fn account(self) -> i64 {
+        self.epoch + ((self.line as i64 + 1) << 40)
+    }
+}
+
 /// Runs a batch of turns in one transaction: all settles, then all arms. Returns, by turn, whether its arm was granted,
 /// after the commit returned success: only then a slot goes on. A batch of the usual kind takes a shorter way first.
 ///
 /// # Crash
 /// Before the commit nothing happened. After it, what was armed is put in doubt by `recover`.
-pub async fn commit(db: &Db, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+pub async fn commit(db: &Db, writer: Writer, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
     if turns.iter().all(|turn| turn.settle.as_ref().is_none_or(Settle::is_plain)) {
-        let granted = match db.line().await? {
-            Some(line) => at_once::commit(line, epoch, turns).await?,
-            None => swift::commit(db, epoch, turns).await?,
+        let granted = match db.line(writer.line).await? {
+            Some(line) => at_once::commit(line, writer, turns).await?,
+            None => swift::commit(db, writer, turns).await?,
         };
         if let Some(granted) = granted {
             return Ok(granted);
         }
     }
     let mut tx = db.begin_by_key(Lane::Turn).await?;
-    let granted = run(tx.conn(), epoch, turns).await?;
+    let granted = run(tx.conn(), writer, turns).await?;
     tx.commit().await?;
     Ok(granted)
 }
 
 /// A batch of turns, some of which may be refused.
-async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
+async fn run(mut conn: Conn<'_>, writer: Writer, turns: &[Turn]) -> Result<Vec<bool>, StoreError> {
     let mut deltas = Deltas::default();
     let (plain, mut others): (Vec<&Settle>, Vec<&Settle>) =
         turns.iter().filter_map(|turn| turn.settle.as_ref()).partition(|settle| settle.is_plain());
     let arms: Vec<&Arm> = turns.iter().filter_map(|turn| turn.arm.as_ref()).collect();
     let settled = settle_plain(conn.again(), &plain).await?;
-    let granted = arm(conn.again(), epoch, &arms).await?;
+    let granted = arm(conn.again(), writer.epoch, &arms).await?;
     for ((run_id, _), variant) in &settled {
         deltas.moved(*run_id, *variant, (MessageState::Armed, None), (MessageState::Sent, None));
     }
@@ -136,7 +150,7 @@ async fn run(mut conn: Conn<'_>, epoch: i64, turns: &[Turn]) -> Result<Vec<bool>
     for arm in &armed {
         deltas.moved(arm.run_id, arm.variant, (MessageState::Leased, None), (MessageState::Armed, None));
     }
-    write_down(conn, epoch, &armed, deltas).await?;
+    write_down(conn, writer, &armed, deltas).await?;
     Ok(turns
         .iter()
         .map(|turn| turn.arm.as_ref().is_some_and(|arm| granted.contains_key(&(arm.run_id, arm.id))))
@@ -480,11 +494,17 @@ macro_rules! shown_upsert {
 }
 pub(super) use {arm_text, settle_text, shown_upsert, suppressed};
 
-/// Counts a turn of an epoch.
-pub(super) const TURNED: &str = "update daemon set turn_no = turn_no + 1 where id = $1";
+/// Counts a turn of `$epoch` on `$line`.
+macro_rules! turned {
+    ($epoch:literal, $line:literal) => {
+        concat!("update turn_line set turn_no = turn_no + 1 where daemon_id = ", $epoch, " and line = ", $line)
+    };
+}
+pub(super) use turned;
+pub(super) const TURNED: &str = turned!("$1", "$2");
 
 /// What was shown, the counts, and the turn's number.
-async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
+async fn write_down(mut conn: Conn<'_>, writer: Writer, armed: &[&Arm], deltas: Deltas) -> Result<(), StoreError> {
     const SHOWN: Pair = Pair {
         sqlite: shown_upsert!(
             "select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as text)
@@ -500,8 +520,9 @@ async fn write_down(mut conn: Conn<'_>, epoch: i64, armed: &[&Arm], deltas: Delt
         let (sql, shown) = (conn.pick(&SHOWN), shown.json());
         on!(conn.again(), "keep what was shown", c => sqlx::query(sql).bind(&shown).execute(&mut *c).await.map(|_| ()))?;
     }
-    deltas.write(conn.again(), epoch).await?;
-    on!(conn, "count a turn", c => sqlx::query(TURNED).bind(epoch).execute(&mut *c).await.map(|_| ()))
+    deltas.write(conn.again(), writer.account()).await?;
+    let Writer { epoch, line } = writer;
+    on!(conn, "count a turn", c => sqlx::query(TURNED).bind(epoch).bind(line as i64).execute(&mut *c).await.map(|_| ()))
 }
 
 #[cfg(test)]

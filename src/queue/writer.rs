@@ -1,12 +1,14 @@
-//! The writer of turns: one task takes every turn that is waiting, runs them in one transaction, commits once. No timer
+//! The writers of turns: each takes every turn that is waiting for it, runs them in one transaction, commits once. No timer
 //! gathers the batch: the commit before it does, and where threads wait for a processor, those that are at work on a turn
-//! just now.
+//! just now. A turn goes to the line that has the least to do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::turn::{self, Turn};
+use super::turn::{self, Turn, Writer};
 use crate::store::Db;
 
 /// Most turns in one commit.
@@ -33,20 +35,49 @@ struct Item {
     answer: oneshot::Sender<Result<bool, String>>,
 }
 
-/// The slots' handle on the writer; cheap to clone. The writer ends when the last handle is dropped.
+/// The slots' handle on the writers; cheap to clone. They end when the last handle is dropped.
 #[derive(Clone)]
-pub struct Turns(mpsc::Sender<Item>);
+pub struct Turns(Arc<[Line]>);
+
+struct Line {
+    items: mpsc::Sender<Item>,
+    /// Turns handed in and not answered.
+    under_way: AtomicUsize,
+}
+
+/// A turn under way on a line, until it is dropped.
+struct UnderWay<'l>(&'l Line);
+
+impl<'l> UnderWay<'l> {
+    /// On the line with the least to do, the first of equal ones.
+    fn on(lines: &'l [Line]) -> UnderWay<'l> {
+        let least = lines.iter().min_by_key(|line| line.under_way.load(Ordering::Relaxed)).expect("there is a line");
+        least.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(least)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Turns {
-    /// A handle and its writer, to be spawned by the caller. `committed` hears of every commit: how many turns it held
-    /// and how long it took.
+    /// A handle and its writers, as many as the database has [lines](Db::lines), to be spawned by the caller. `committed`
+    /// hears of every commit: how many turns it held and how long it took.
     pub fn new(
         db: Db,
         epoch: i64,
-        committed: impl Fn(usize, Duration) + Send + 'static,
-    ) -> (Turns, impl Future<Output = ()> + Send) {
-        let (sender, receiver) = mpsc::channel(TURNS_WAITING_MAX);
-        (Turns(sender), write(db, epoch, receiver, committed))
+        committed: impl Fn(usize, Duration) + Clone + Send + 'static,
+    ) -> (Turns, Vec<impl Future<Output = ()> + Send>) {
+        let line = |line| {
+            let (items, waiting) = mpsc::channel(TURNS_WAITING_MAX);
+            let written = write(db.clone(), Writer { epoch, line }, waiting, committed.clone());
+            (Line { items, under_way: AtomicUsize::new(0) }, written)
+        };
+        let (lines, writers): (Vec<Line>, Vec<_>) = (0..db.lines()).map(line).unzip();
+        (Turns(lines.into()), writers)
     }
 
     /// Hands in a turn; returns, after it is durable, whether its arm was granted.
@@ -55,7 +86,8 @@ impl Turns {
     /// [`TurnError::NotWritten`]: the commit failed or got no answer. Its settle must be handed in again.
     pub async fn take(&self, turn: Turn) -> Result<bool, TurnError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Item { turn, answer }).await.map_err(|_| TurnError::Ended)?;
+        let under_way = UnderWay::on(&self.0);
+        under_way.0.items.send(Item { turn, answer }).await.map_err(|_| TurnError::Ended)?;
         answered.await.map_err(|_| TurnError::Ended)?.map_err(TurnError::NotWritten)
     }
 
@@ -76,7 +108,7 @@ impl Turns {
     }
 }
 
-async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
+async fn write(db: Db, writer: Writer, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
     let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
     while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
         std::thread::yield_now();
@@ -87,7 +119,7 @@ async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed:
         }
         let began = tokio::time::Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
-        match turn::commit(&db, epoch, &turns).await {
+        match turn::commit(&db, writer, &turns).await {
             Ok(granted) => {
                 committed(turns.len(), began.elapsed());
                 for (item, granted) in batch.drain(..).zip(granted) {
@@ -98,7 +130,7 @@ async fn write(db: Db, epoch: i64, mut waiting: mpsc::Receiver<Item>, committed:
                 // One bad row must not fail its neighbours: the batch is repeated item by item.
                 tracing::warn!(%error, turns = turns.len(), "a batch of turns was refused, repeating it one by one");
                 for (item, turn) in batch.drain(..).zip(turns) {
-                    let one = turn::commit(&db, epoch, std::slice::from_ref(&turn)).await;
+                    let one = turn::commit(&db, writer, std::slice::from_ref(&turn)).await;
                     let _ = item.answer.send(one.map(|granted| granted[0]).map_err(|error| error.to_string()));
                 }
             }

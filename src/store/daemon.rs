@@ -1,6 +1,6 @@
 //! Daemons as epochs: one row per start of `serve`, its id never used again.
 
-use super::{Conn, StoreError};
+use super::{Conn, LINES, StoreError};
 use crate::on;
 
 /// A living daemon as others see it.
@@ -16,9 +16,14 @@ pub struct Daemon {
 ///
 /// # Crash
 /// A row that beats no more is reaped like any dead daemon's.
-pub async fn start(conn: Conn<'_>, host: &str, pid: i64, now_ms: i64) -> Result<i64, StoreError> {
+pub async fn start(mut conn: Conn<'_>, host: &str, pid: i64, now_ms: i64) -> Result<i64, StoreError> {
     const SQL: &str = "insert into daemon (host, pid, started_at_ms, beat_at_ms) values ($1, $2, $3, $3) returning id";
-    on!(conn, "register this daemon", c => sqlx::query_scalar(SQL).bind(host).bind(pid).bind(now_ms).fetch_one(&mut *c).await)
+    const LINE: &str = "insert into turn_line (daemon_id, line) values ($1, $2)";
+    let id: i64 = on!(conn.again(), "register this daemon", c => sqlx::query_scalar(SQL).bind(host).bind(pid).bind(now_ms).fetch_one(&mut *c).await)?;
+    for line in 0..LINES as i64 {
+        on!(conn.again(), "begin a line of turns", c => sqlx::query(LINE).bind(id).bind(line).execute(&mut *c).await.map(|_| ()))?;
+    }
+    Ok(id)
 }
 
 /// Says "I live". `false`: somebody declared this epoch dead, take a new one.
@@ -30,8 +35,8 @@ pub async fn beat(conn: Conn<'_>, id: i64, now_ms: i64) -> Result<bool, StoreErr
 
 /// The number of turns an epoch has committed; `None` for one the database does not know.
 pub async fn turn_no(conn: Conn<'_>, id: i64) -> Result<Option<i64>, StoreError> {
-    const SQL: &str = "select turn_no from daemon where id = $1";
-    on!(conn, "read a daemon's turns", c => sqlx::query_scalar(SQL).bind(id).fetch_optional(&mut *c).await)
+    const SQL: &str = "select cast(sum(turn_no) as bigint) from turn_line where daemon_id = $1";
+    on!(conn, "read a daemon's turns", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)
 }
 
 /// The database's own clock, unix milliseconds; `None` on SQLite, whose clock is this machine's.

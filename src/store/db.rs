@@ -44,6 +44,8 @@ const BY_KEY: [(&str, &str); 4] = [
 ];
 /// Connections to PostgreSQL for such statements, besides the configured ones.
 const BY_KEY_MAX: u32 = 4;
+/// Lines of turns to PostgreSQL.
+pub const LINES: usize = 2;
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
@@ -131,8 +133,8 @@ struct Pg {
     pool: PgPool,
     /// For statements that name their rows by key.
     by_key: PgPool,
-    /// What [`Line`] takes and puts back.
-    line: Arc<Mutex<Option<PgConnection>>>,
+    /// What each [`Line`] takes and puts back.
+    lines: [Arc<Mutex<Option<PgConnection>>>; LINES],
 }
 
 struct Sqlite {
@@ -178,7 +180,7 @@ impl Db {
             |most| PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_millis(BUSY_TIMEOUT_MS));
         let by_key = pool(BY_KEY_MAX).connect_lazy_with(connect.clone().options(BY_KEY));
         let pool = pool(connections).connect_with(connect).await.map_err(failed)?;
-        Ok(Db(Arc::new(Kind::Postgres(Pg { pool, by_key, line: Arc::default() }))))
+        Ok(Db(Arc::new(Kind::Postgres(Pg { pool, by_key, lines: Default::default() }))))
     }
 
     async fn open_sqlite(path: &Path, options: &OpenOptions) -> Result<Db, StoreError> {
@@ -313,13 +315,19 @@ impl Db {
         }
     }
 
-    /// The line of turns to PostgreSQL, once it is free; `None` on SQLite.
+    /// On how many lines turns are committed: on PostgreSQL one runs while another waits for the disk, SQLite has one
+    /// writer.
+    pub fn lines(&self) -> usize {
+        if self.sqlite_path().is_some() { 1 } else { LINES }
+    }
+
+    /// A line of turns to PostgreSQL, once it is free; `None` on SQLite.
     ///
     /// # Errors
     /// When there is no connection and none can be made.
-    pub async fn line(&self) -> Result<Option<Line>, StoreError> {
+    pub async fn line(&self, line: usize) -> Result<Option<Line>, StoreError> {
         let Kind::Postgres(pg) = &*self.0 else { return Ok(None) };
-        let mut kept = pg.line.clone().lock_owned().await;
+        let mut kept = pg.lines[line].clone().lock_owned().await;
         let conn = match kept.take() {
             Some(conn) => conn,
             None => pg.by_key.connect_options().connect().await.map_err(|e| StoreError::query("connect", e))?,
@@ -385,7 +393,9 @@ impl Db {
                 let _ = writer.conn.ping().await;
             }
             Kind::Postgres(pg) => {
-                drop(pg.line.lock().await.take());
+                for line in &pg.lines {
+                    drop(line.lock().await.take());
+                }
                 pg.by_key.close().await;
                 pg.pool.close().await;
             }

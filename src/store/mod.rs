@@ -81,6 +81,6 @@ pub mod timeline;
 pub mod touch;
 pub mod webhook;
 
-pub use db::{CACHE_KIB, Conn, Db, Lane, Line, OpenOptions, Reader, Room, Tx, mask_password};
+pub use db::{CACHE_KIB, Conn, Db, LINES, Lane, Line, OpenOptions, Reader, Room, Tx, mask_password};
 pub use error::StoreError;
 pub use rows::{Pair, Rows, gathered};
