@@ -5,7 +5,7 @@ use rusqlite::Transaction;
 use super::count::Deltas;
 use crate::domain::message::MessageState;
 use crate::on;
-use crate::store::{Conn, Db, Lane, StoreError, direct};
+use crate::store::{Conn, Db, Lane, StoreError, direct, lease};
 
 /// A leased row, with what its slot needs to know of it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -57,14 +57,24 @@ pub async fn claim(
     if let Some(mut writer) = db.direct(Lane::Bulk).await {
         let tx = writer.begin()?;
         let rows = lease_directly(&tx, lane, mark, limit, epoch, now_ms)?;
+        if !rows.is_empty() {
+            lease::keep_directly(&tx, epoch, lane.0, &ids(&rows))?;
+        }
         deltas(lane.0, &rows).write_directly(&tx, epoch)?;
         return Ok(Leased { rows, committed: direct::commit(tx) });
     }
     let mut tx = db.begin_by_key(Lane::Bulk).await?;
-    let mut rows = lease(tx.conn(), lane, mark, limit, epoch, now_ms).await?;
+    let mut rows = lease_due(tx.conn(), lane, mark, limit, epoch, now_ms).await?;
     rows.sort_by_key(|row| (row.was_due_at_ms, row.id));
+    if !rows.is_empty() {
+        lease::keep(tx.conn(), epoch, lane.0, &ids(&rows)).await?;
+    }
     deltas(lane.0, &rows).write(tx.conn(), epoch).await?;
     Ok(Leased { rows, committed: tx.commit().await })
+}
+
+fn ids(rows: &[Claimed]) -> Vec<i64> {
+    rows.iter().map(|row| row.id).collect()
 }
 
 fn deltas(run_id: i64, rows: &[Claimed]) -> Deltas {
@@ -113,7 +123,7 @@ fn lease_directly(
 }
 
 /// PostgreSQL has other writers beside this one, and skips what they hold.
-async fn lease(
+async fn lease_due(
     conn: Conn<'_>,
     (run_id, provider_id): (i64, i64),
     mark: Mark,

@@ -14,7 +14,7 @@
 //! | lane | (run, provider): what a claim names |
 //! | generation | of a run; +1 at pause, resume, new template, cancel: an arm under an older one is refused |
 //!
-//! [`claim`] leases rows to an epoch, [`turn`] settles and arms them in group commits, [`recover`] takes them back from
+//! [`claim`] leases rows to an epoch and keeps which, [`turn`] settles and arms them in group commits, [`recover`] takes them back from
 //! the dead, [`sweep`] ends what will not be sent. `run_count` changes in the commit that changes the rows ([`count`]),
 //! and [`audit`] compares the two.
 

@@ -3,7 +3,7 @@
 
 use super::count::Deltas;
 use crate::domain::message::{MessageEvent, MessageState};
-use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::store::{Conn, Pair, Rows, StoreError, lease};
 use crate::{bulk, on};
 
 /// Most rows taken back in one transaction.
@@ -71,22 +71,44 @@ pub async fn recover(mut conn: Conn<'_>, epoch: i64, now_ms: i64) -> Result<Reco
         let (sql, rows) = (conn.pick(&SQL), rows.json());
         on!(conn.again(), "recover messages", c => sqlx::query(sql).bind(&rows).execute(&mut *c).await.map(|_| ()))?;
         keep_doubts(conn.again(), doubts, now_ms).await?;
-        deltas.write(conn, epoch).await?;
+        deltas.write(conn.again(), epoch).await?;
+    }
+    if !done.is_full() {
+        for dead in lease::of_the_dead(conn.again()).await? {
+            lease::forget(conn.again(), dead, i64::MAX).await?;
+        }
     }
     Ok(done)
 }
 
+/// Rows that dead daemons own: `$leased` begins to say that they stand in a lease.
+macro_rules! orphans_text {
+    ($leased:literal) => {
+        concat!(
+            "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m where ",
+            $leased,
+            "not exists (select 1 from daemon d where d.id = l.owner and d.ended_at_ms is null))
+               and m.owner is not null
+               and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)"
+        )
+    };
+}
+
 async fn orphans(conn: Conn<'_>) -> Result<Vec<Orphan>, StoreError> {
+    // A row may stand in two leases of the same owner, and is taken back once.
     const SQL: Pair = Pair {
-        sqlite: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m
-             where m.owner is not null
-               and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)
-             order by m.run_id, m.id limit $1",
+        sqlite: concat!(
+            orphans_text!("m.id in (select x.value from lease l cross join json_each(l.ids) x where "),
+            " order by m.run_id, m.id limit $1"
+        ),
         // Two daemons may recover at once: each takes what the other does not hold.
-        postgres: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m
-             where m.owner is not null
-               and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)
-             order by m.run_id, m.id limit $1 for update of m skip locked",
+        postgres: concat!(
+            orphans_text!(
+                "(m.run_id, m.id) in (select l.run_id, cast(x.value as bigint)
+                   from lease l cross join lateral json_array_elements_text(cast(l.ids as json)) x(value) where "
+            ),
+            " order by m.run_id, m.id limit $1 for update of m skip locked"
+        ),
     };
     let sql = conn.pick(&SQL);
     on!(conn, "find messages of the dead", c => sqlx::query_as(sql).bind(RECOVER_BATCH_MAX).fetch_all(&mut *c).await)

@@ -423,7 +423,8 @@ macro_rules! suppressed {
 
 /// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. What may forbid it stands here and,
 /// for a single row, in [`swift`]: the queue's contract and simulation run both. `$rows` selects the wishes, `$join` has SQLite
-/// begin with them, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits.
+/// begin with them, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits. The owner stands
+/// where no index knows it, or PostgreSQL walks over everything that is owned for each row.
 macro_rules! arm_text {
     ($rows:expr, $join:literal, $lock:literal) => {
         concat!(
@@ -433,7 +434,7 @@ macro_rules! arm_text {
             "), ok as materialized (select a.* from a ",
             $join,
             " message m on m.run_id = a.run_id and m.id = a.id and m.attempt = a.attempt and m.state = 'leased'
-                 and m.owner = $1
+                 and coalesce(m.owner, 0) = $1
                join run r on r.id = a.run_id and r.state = 'sending' and r.generation = a.generation
                left join member p on p.id = m.member_id
                where (m.member_id is null or p.mail_epoch = a.mail_epoch) and not ",

@@ -111,11 +111,16 @@ impl Turns {
 async fn write(db: Db, writer: Writer, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
     let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
     while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
-        std::thread::yield_now();
-        while batch.len() < TURNS_BATCH_MAX
-            && let Ok(item) = waiting.try_recv()
-        {
-            batch.push(item);
+        // As long as others who were at work meanwhile hand in more.
+        let mut known = 0;
+        while batch.len() > known && batch.len() < TURNS_BATCH_MAX {
+            known = batch.len();
+            std::thread::yield_now();
+            while batch.len() < TURNS_BATCH_MAX
+                && let Ok(item) = waiting.try_recv()
+            {
+                batch.push(item);
+            }
         }
         let began = tokio::time::Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();

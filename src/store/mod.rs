@@ -54,6 +54,7 @@ mod error;
 pub mod event;
 pub mod gate;
 pub mod history;
+pub mod lease;
 pub mod mailbox;
 pub mod member;
 pub mod member_view;

@@ -1,9 +1,9 @@
 //! Campaigns and their runs.
 
-use super::{Conn, StoreError};
+use super::{Conn, Pair, StoreError};
 use crate::domain::campaign::RunDoc;
 use crate::domain::message::{RunEvent, RunState};
-use crate::on;
+use crate::{leased, on};
 
 /// One launch of a campaign.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,20 +209,25 @@ pub async fn set_doc(conn: Conn<'_>, id: i64, doc: &RunDoc) -> Result<(), StoreE
 
 /// Whether nothing of a run is queued, leased or armed: one statement, so that no row slips from one look to the next.
 pub async fn is_drained(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
-    const SQL: &str = "select count(*) from run r where r.id = $1
+    const SQL: Pair = leased!(
+        "select count(*) from run r where r.id = $1
            and not exists (select 1 from message m where m.run_id = $1 and m.due_at_ms is not null)
-           and not exists (select 1 from message m where m.owner is not null and m.run_id = $1)";
+           and not exists (select 1 from",
+        "where l.run_id = $1 and m.owner is not null)"
+    );
+    let sql = conn.pick(&SQL);
     let drained: i64 = on!(conn, "look for messages under way", c =>
-        sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+        sqlx::query_scalar(sql).bind(id).fetch_one(&mut *c).await)?;
     Ok(drained == 1)
 }
 
 /// Whether no row of a run is leased or armed.
 pub async fn is_still(conn: Conn<'_>, id: i64) -> Result<bool, StoreError> {
-    const SQL: &str =
-        "select count(*) from (select 1 as x from message where owner is not null and run_id = $1 limit 1) q";
+    const SQL: Pair =
+        leased!("select count(*) from (select 1 as x from", "where l.run_id = $1 and m.owner is not null limit 1) q");
+    let sql = conn.pick(&SQL);
     let owned: i64 =
-        on!(conn, "look for messages on their way", c => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut *c).await)?;
+        on!(conn, "look for messages on their way", c => sqlx::query_scalar(sql).bind(id).fetch_one(&mut *c).await)?;
     Ok(owned == 0)
 }
 

@@ -25,6 +25,7 @@ mod source;
 pub mod tables;
 pub mod taste;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 pub use chains::SUGGESTED_MAX;
@@ -56,6 +57,8 @@ const VIEW_HALF_LIFE_MS: i64 = 14 * DAY_MS;
 const TAGS_FOLLOWED: usize = 6;
 /// Products each tag or category proposes.
 const PER_SOURCE: usize = 5;
+/// Products that are looked at to find them: a category of which the member owns what serves has none to propose.
+const LOOKED_PER_SOURCE: usize = 40;
 /// How much weaker each next product of one source is.
 const NEXT: f64 = 0.9;
 const DAY_MS: i64 = 86_400_000;
@@ -442,7 +445,8 @@ impl<'a> Desk<'a> {
 
     fn take(&self, list: impl Iterator<Item = Index>, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
         let mut strength = strength;
-        for index in list.filter(|index| self.is_allowed(*index, Slack::None)).take(PER_SOURCE) {
+        let allowed = list.take(LOOKED_PER_SOURCE).filter(|index| self.is_allowed(*index, Slack::None));
+        for index in allowed.take(PER_SOURCE) {
             out.propose(index, strength, ground);
             strength *= NEXT;
         }
@@ -450,8 +454,10 @@ impl<'a> Desk<'a> {
 
     /// Lets the rules choose among the candidates, then among what sells best.
     fn choose(&self, candidates: &Candidates<'a>) -> Vec<Pick> {
-        let mut ranked: Vec<(f64, usize)> = candidates.all.iter().map(|candidate| candidate.score).zip(0..).collect();
-        ranked.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+        // No score is negative, so their bits are ordered like them, and whole numbers are sorted faster.
+        let mut ranked: Vec<(u64, u32)> =
+            candidates.all.iter().map(|candidate| candidate.score.to_bits()).zip(0..).collect();
+        ranked.sort_unstable_by_key(|(score, _)| Reverse(*score));
         let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
         let explored = self.explored();
         if let Some(index) = explored {
@@ -466,9 +472,9 @@ impl<'a> Desk<'a> {
                     break;
                 }
                 if equal.len() > 1 {
-                    equal.sort_by_cached_key(|(_, at)| self.lot(candidates.indices[*at]));
+                    equal.sort_by_cached_key(|(_, at)| self.lot(candidates.indices[*at as usize]));
                 }
-                for candidate in equal.iter().map(|(_, at)| candidates.all[*at]) {
+                for candidate in equal.iter().map(|(_, at)| candidates.all[*at as usize]) {
                     choice.admit(self, candidate.index, slack, candidate.ground);
                 }
             }
