@@ -9,6 +9,7 @@ use indicia::store::{Lane, daemon, run};
 use crate::both_dbs;
 use crate::support::db::TestDb;
 use crate::support::queue::{Held, arm, commit, counted, sending_run, settle};
+use crate::support::sql;
 
 const NOW: i64 = 1_000_000;
 
@@ -71,6 +72,54 @@ both_dbs! {
         assert_eq!(commit(&test.db, epoch, &[arm(run_id, &held, NOW)]).await, [false], "an old attempt must not arm");
         commit(&test.db, epoch, &[settle(run_id, &held, Outcome::Bounced { why: "x" }, NOW)]).await;
         assert_eq!(counted(&test.db, run_id).await(S::Leased), 1);
+    }
+}
+
+both_dbs! {
+    async fn leases_lead_to_what_the_dead_hold_and_are_forgotten_when_they_end(test) {
+        let run_id = sending_run(&test.db, 40, NOW).await;
+        let first = epoch(&test).await;
+        // One row comes back again and again, and so stands in many leases of the same daemon.
+        let mut back = claimed(&test, run_id, first, 1, NOW).await.remove(0);
+        for _ in 0..30 {
+            commit(&test.db, first, &[settle(run_id, &back, Outcome::Released { due_at_ms: NOW - 1 }, NOW)]).await;
+            let mut both = claimed(&test, run_id, first, 2, NOW).await;
+            back = both.remove(0);
+            commit(&test.db, first, &[arm(run_id, &both[0], NOW)]).await;
+            commit(&test.db, first, &[settle(run_id, &both[0], sent(), NOW)]).await;
+        }
+        let held = claimed(&test, run_id, first, 2, NOW).await;
+        commit(&test.db, first, &[arm(run_id, &held[0], NOW)]).await;
+        let leases = sql::count(&test.db, "lease").await;
+        assert!(leases > 4, "while a row is held, so is each of its leases: {leases}");
+        let mut reader = test.db.reader().await.unwrap();
+        assert!(!run::is_still(reader.conn(), run_id).await.unwrap());
+        drop(reader);
+
+        let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
+        daemon::end(tx.conn(), first, NOW).await.unwrap();
+        let taken = recover(tx.conn(), first + 1, NOW).await.unwrap();
+        assert_eq!((taken.queued, taken.in_doubt), (2, 1), "each row once, however many leases name it");
+        tx.commit().await.unwrap();
+        assert_eq!(sql::count(&test.db, "lease").await, 0);
+        let count = counted(&test.db, run_id).await;
+        assert_eq!((count(S::Sent), count(S::InDoubt), count(S::Queued)), (30, 1, 9));
+        let mut reader = test.db.reader().await.unwrap();
+        assert!(run::is_still(reader.conn(), run_id).await.unwrap());
+        drop(reader);
+
+        let second = epoch(&test).await;
+        for held in [claimed(&test, run_id, second, 1, NOW).await, claimed(&test, run_id, second, 1, NOW).await].concat() {
+            commit(&test.db, second, &[arm(run_id, &held, NOW)]).await;
+            commit(&test.db, second, &[settle(run_id, &held, sent(), NOW)]).await;
+        }
+        for _ in 0..7 {
+            let held = claimed(&test, run_id, second, 1, NOW).await.remove(0);
+            commit(&test.db, second, &[arm(run_id, &held, NOW)]).await;
+            commit(&test.db, second, &[settle(run_id, &held, sent(), NOW)]).await;
+        }
+        let leases = sql::count(&test.db, "lease").await;
+        assert!(leases <= 6, "{leases} leases are left of nine that ended");
     }
 }
 

@@ -163,8 +163,9 @@ both_dbs! {
         fill(&test.db).await;
         let world = World::seeded(1, NOW_MS);
         cut_short(&test.db, &world).await;
-        // The first of two units of the last checkpoint: what another version wrote has none of the second.
-        assert_eq!(sql::count(&test.db, "recommend_piece where seq = 65536").await, 1);
+        // The first of two units of each checkpoint (the last one may have been cut short beside the one before): what
+        // another version wrote has none of the second.
+        assert!(sql::count(&test.db, "recommend_piece where seq = 65536").await >= 1);
         sql::run(&test.db, &["delete from recommend_piece where seq = 65536"]).await;
         world.advance(600_000);
         let first = std::sync::Mutex::new(None);

@@ -291,7 +291,7 @@ async fn begin_epoch(session: &Session, alone: bool) -> Result<i64, Failure> {
 }
 
 pub(super) async fn recover_piece(db: &Db, epoch: i64, now_ms: i64) -> Result<bool, StoreError> {
-    let mut tx = db.begin(Lane::Turn).await?;
+    let mut tx = db.begin_by_key(Lane::Turn).await?;
     let recovered = recover::recover(tx.conn(), epoch, now_ms).await?;
     tx.commit().await?;
     if recovered.queued + recovered.in_doubt > 0 {

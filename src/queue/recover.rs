@@ -75,7 +75,7 @@ pub async fn recover(mut conn: Conn<'_>, epoch: i64, now_ms: i64) -> Result<Reco
     }
     if !done.is_full() {
         for dead in lease::of_the_dead(conn.again()).await? {
-            lease::forget(conn.again(), dead, i64::MAX).await?;
+            lease::forget_dead(conn.again(), dead).await?;
         }
     }
     Ok(done)

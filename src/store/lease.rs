@@ -5,8 +5,9 @@ use rusqlite::Transaction;
 use super::{Conn, Pair, StoreError, direct};
 use crate::on;
 
-/// Leases looked at by each claim to see whether they are done.
-const LOOKED_AT: i64 = 3;
+/// Leases that each claim looks at to see whether they are done: the oldest, but not the newest, which hardly ever are.
+const LOOKED_AT: i64 = 2;
+const NEWEST: i64 = 4;
 
 /// `$head`, the rows of leases `l` as messages `m`, `$tail`.
 #[macro_export]
@@ -28,12 +29,14 @@ macro_rules! leased {
     };
 }
 
-/// `$1` owns nothing any more of the oldest leases it has, or of any lease of the dead.
+/// Those of the oldest `$2` leases of `$1`, the newest `$3` aside, of which it owns nothing any more.
 const DONE: Pair = Pair {
-    sqlite: "delete from lease where id in (select id from lease where owner = $1 order by id limit $2)
+    sqlite: "delete from lease where id in (select id from
+           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old order by id limit $2)
          and not exists (select 1 from json_each(lease.ids) x cross join message m
            on m.id = x.value and m.run_id = lease.run_id where m.owner = lease.owner)",
-    postgres: "delete from lease where id in (select id from lease where owner = $1 order by id limit $2)
+    postgres: "delete from lease where id in (select id from
+           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old order by id limit $2)
          and not exists (select 1 from json_array_elements_text(cast(lease.ids as json)) x(value)
            join message m on m.run_id = lease.run_id and m.id = cast(x.value as bigint) where m.owner = lease.owner)",
 };
@@ -44,7 +47,7 @@ const ADD: &str = "insert into lease (owner, run_id, ids) values ($1, $2, $3)";
 /// # Crash
 /// With the caller's transaction: a row that is owned stands in a lease of its owner.
 pub async fn keep(mut conn: Conn<'_>, owner: i64, run_id: i64, ids: &[i64]) -> Result<(), StoreError> {
-    forget(conn.again(), owner, LOOKED_AT).await?;
+    forget(conn.again(), owner, (LOOKED_AT, NEWEST)).await?;
     let ids = json(ids);
     on!(conn, "keep a lease", c => sqlx::query(ADD).bind(owner).bind(run_id).bind(&ids).execute(&mut *c).await.map(|_| ()))
 }
@@ -54,17 +57,21 @@ pub async fn keep(mut conn: Conn<'_>, owner: i64, run_id: i64, ids: &[i64]) -> R
 /// # Crash
 /// As [`keep`].
 pub fn keep_directly(tx: &Transaction<'_>, owner: i64, run_id: i64, ids: &[i64]) -> Result<(), StoreError> {
-    direct::run(tx, "forget leases that ended", DONE.sqlite, (owner, LOOKED_AT))?;
+    direct::run(tx, "forget leases that ended", DONE.sqlite, (owner, LOOKED_AT, NEWEST))?;
     direct::run(tx, "keep a lease", ADD, (owner, run_id, json(ids))).map(|_| ())
 }
 
-/// Forgets up to `most` of the oldest leases of `owner`, of which it owns nothing any more.
+/// Forgets every lease of a dead daemon of which nothing is left to be taken back.
 ///
 /// # Crash
 /// With the caller's transaction.
-pub async fn forget(conn: Conn<'_>, owner: i64, most: i64) -> Result<(), StoreError> {
+pub async fn forget_dead(conn: Conn<'_>, owner: i64) -> Result<(), StoreError> {
+    forget(conn, owner, (i64::MAX, 0)).await
+}
+
+async fn forget(conn: Conn<'_>, owner: i64, (most, newest): (i64, i64)) -> Result<(), StoreError> {
     let sql = conn.pick(&DONE);
-    on!(conn, "forget leases that ended", c => sqlx::query(sql).bind(owner).bind(most).execute(&mut *c).await.map(|_| ()))
+    on!(conn, "forget leases that ended", c => sqlx::query(sql).bind(owner).bind(most).bind(newest).execute(&mut *c).await.map(|_| ()))
 }
 
 /// Daemons that have ended and still have leases.
