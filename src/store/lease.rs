@@ -5,9 +5,12 @@ use rusqlite::Transaction;
 use super::{Conn, Pair, StoreError, direct};
 use crate::on;
 
-/// Leases that each claim looks at to see whether they are done: the oldest, but not the newest, which hardly ever are.
-const LOOKED_AT: i64 = 2;
+/// Leases that each claim looks at to see whether they are done: the oldest, and one more for every sixteen there are; not
+/// the newest, which hardly ever are.
+const LOOKED_AT: i64 = 1;
 const NEWEST: i64 = 4;
+/// More than a daemon has.
+const ALL: i64 = 1_000_000;
 
 /// `$head`, the rows of leases `l` as messages `m`, `$tail`.
 #[macro_export]
@@ -29,14 +32,16 @@ macro_rules! leased {
     };
 }
 
-/// Those of the oldest `$2` leases of `$1`, the newest `$3` aside, of which it owns nothing any more.
+/// Those of the oldest `$2` leases of `$1` and a sixteenth of all, the newest `$3` aside, of which it owns nothing any more.
 const DONE: Pair = Pair {
     sqlite: "delete from lease where id in (select id from
-           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old order by id limit $2)
+           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
+           order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
          and not exists (select 1 from json_each(lease.ids) x cross join message m
            on m.id = x.value and m.run_id = lease.run_id where m.owner = lease.owner)",
     postgres: "delete from lease where id in (select id from
-           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old order by id limit $2)
+           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
+           order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
          and not exists (select 1 from json_array_elements_text(cast(lease.ids as json)) x(value)
            join message m on m.run_id = lease.run_id and m.id = cast(x.value as bigint) where m.owner = lease.owner)",
 };
@@ -66,7 +71,7 @@ pub fn keep_directly(tx: &Transaction<'_>, owner: i64, run_id: i64, ids: &[i64])
 /// # Crash
 /// With the caller's transaction.
 pub async fn forget_dead(conn: Conn<'_>, owner: i64) -> Result<(), StoreError> {
-    forget(conn, owner, (i64::MAX, 0)).await
+    forget(conn, owner, (ALL, 0)).await
 }
 
 async fn forget(conn: Conn<'_>, owner: i64, (most, newest): (i64, i64)) -> Result<(), StoreError> {
