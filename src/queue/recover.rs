@@ -4,7 +4,7 @@
 use super::count::Deltas;
 use crate::domain::message::{MessageEvent, MessageState};
 use crate::store::{Conn, Pair, Rows, StoreError, lease};
-use crate::{bulk, on};
+use crate::{bulk, leased, on};
 
 /// Most rows taken back in one transaction.
 pub const RECOVER_BATCH_MAX: i64 = 1000;
@@ -81,34 +81,27 @@ pub async fn recover(mut conn: Conn<'_>, epoch: i64, now_ms: i64) -> Result<Reco
     Ok(done)
 }
 
-/// Rows that dead daemons own: `$leased` begins to say that they stand in a lease.
-macro_rules! orphans_text {
-    ($leased:literal) => {
-        concat!(
-            "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m where ",
-            $leased,
-            "not exists (select 1 from daemon d where d.id = l.owner and d.ended_at_ms is null))
-               and m.owner is not null
-               and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)"
-        )
-    };
-}
-
 async fn orphans(conn: Conn<'_>) -> Result<Vec<Orphan>, StoreError> {
     // A row may stand in two leases of the same owner, and is taken back once.
     const SQL: Pair = Pair {
-        sqlite: concat!(
-            orphans_text!("m.id in (select x.value from lease l cross join json_each(l.ids) x where "),
-            " order by m.run_id, m.id limit $1"
-        ),
+        sqlite: "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m
+             where m.id in (select x.value from lease l cross join json_each(l.ids) x
+                 where not exists (select 1 from daemon d where d.id = l.owner and d.ended_at_ms is null))
+               and m.owner is not null
+               and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)
+             order by m.run_id, m.id limit $1",
         // Two daemons may recover at once: each takes what the other does not hold.
-        postgres: concat!(
-            orphans_text!(
-                "(m.run_id, m.id) in (select l.run_id, cast(x.value as bigint)
-                   from lease l cross join lateral json_array_elements_text(cast(l.ids as json)) x(value) where "
-            ),
-            " order by m.run_id, m.id limit $1 for update of m skip locked"
-        ),
+        postgres: leased!(
+            "select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from (select distinct m.run_id, m.id from",
+            "where m.owner = l.owner
+                 and not exists (select 1 from daemon d where d.id = l.owner and d.ended_at_ms is null)
+               order by m.run_id, m.id limit $1) dead
+             cross join lateral (select m.run_id, m.id, m.attempt, m.variant, m.state, m.sent_at_ms from message m
+               where m.run_id = dead.run_id and m.id = dead.id and m.owner is not null
+                 and not exists (select 1 from daemon d where d.id = m.owner and d.ended_at_ms is null)
+               for update of m skip locked) m"
+        )
+        .postgres,
     };
     let sql = conn.pick(&SQL);
     on!(conn, "find messages of the dead", c => sqlx::query_as(sql).bind(RECOVER_BATCH_MAX).fetch_all(&mut *c).await)

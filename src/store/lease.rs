@@ -12,7 +12,8 @@ const NEWEST: i64 = 4;
 /// More than a daemon has.
 const ALL: i64 = 1_000_000;
 
-/// `$head`, the rows of leases `l` as messages `m`, `$tail`.
+/// `$head`, the rows of leases `l` as messages `m`, `$tail`. The fence (`offset 0`) has PostgreSQL look each row up by
+/// itself: of a young table it believes that a whole run is less.
 #[macro_export]
 macro_rules! leased {
     ($head:expr, $tail:expr) => {
@@ -25,7 +26,8 @@ macro_rules! leased {
             postgres: concat!(
                 $head,
                 " lease l cross join lateral json_array_elements_text(cast(l.ids as json)) x(value)
-                   join message m on m.run_id = l.run_id and m.id = cast(x.value as bigint) ",
+                   cross join lateral (select m.run_id, m.id, m.owner from message m
+                     where m.run_id = l.run_id and m.id = cast(x.value as bigint) offset 0) m ",
                 $tail
             ),
         }
@@ -43,7 +45,8 @@ const DONE: Pair = Pair {
            (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
            order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
          and not exists (select 1 from json_array_elements_text(cast(lease.ids as json)) x(value)
-           join message m on m.run_id = lease.run_id and m.id = cast(x.value as bigint) where m.owner = lease.owner)",
+           cross join lateral (select m.owner from message m
+             where m.run_id = lease.run_id and m.id = cast(x.value as bigint) offset 0) m where m.owner = lease.owner)",
 };
 const ADD: &str = "insert into lease (owner, run_id, ids) values ($1, $2, $3)";
 
