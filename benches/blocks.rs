@@ -1,10 +1,11 @@
 //! What personal product blocks cost a mail: the same mail with two blocks of six picked for its member, and with two
 //! of six that the marketer pinned.
 //!
-//! The shop lies in a SQLite file: 15,000 products, members with orders, events, touches, tags and earlier mails. Members
-//! come in batches as couriers claim them. Counted is the processor time of the whole process, so that of the database's
-//! threads too: loading the histories of a batch (only for the personal mail) and rendering its mails, the tables of
-//! products in memory as in a daemon. The control is the pinned mail; rounds alternate, the median difference counts.
+//! The shop lies in a SQLite file: 15,000 products, members with orders, events, touches, tags and earlier mails.
+//! Members come in batches as couriers claim them. Counted is the processor time of the whole process, so that of the
+//! database's threads too: loading the histories of a batch (only for the personal mail) and rendering its mails, the
+//! tables of products in memory as in a daemon. The control is the pinned mail; rounds alternate, the median difference
+//! counts.
 
 #[expect(dead_code, reason = "shared with benchmarks that measure other things")]
 mod common;

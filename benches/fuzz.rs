@@ -1,8 +1,8 @@
-//! Fuzzing of what reads mails, webhooks and tokens from outside: damaged ones and plain nonsense. The number asked for is
-//! of mails, and again of deliveries and of tokens.
+//! Fuzzing of what reads mails, webhooks and tokens from outside: damaged ones and plain nonsense. The number asked for
+//! is of mails, and again of deliveries and of tokens.
 //!
-//! `cargo bench --bench fuzz -- 1000000 [SEED]` prints one JSON line; a panic ends it with the seed of the input. Without the
-//! corpus (INDICIA_TEST_DATA) it begins from a few mails of its own.
+//! `cargo bench --bench fuzz -- 1000000 [SEED]` prints one JSON line; a panic ends it with the seed of the input.
+//! Without the corpus (INDICIA_TEST_DATA) it begins from a few mails of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! Import of members beside batch inserts of the same rows.
 //!
 //! `cargo bench --bench import`. The control inserts rows that were parsed before the clock started, into the same
-//! tables of the same SQLite settings (`synchronous=FULL`), by prepared statements of many rows, a thousand members to a
-//! transaction. Ours is the whole import: reading, decoding, checking, matching against the database, and the same
-//! writes. Rounds alternate, each on a fresh file; the first is dropped, the median ratio counts.
-//! `INDICIA_BENCH_DIR` says where the databases lie (a real disk), `INDICIA_BENCH_MEMBERS` how many members there are.
+//! tables of the same SQLite settings (`synchronous=FULL`), by prepared statements of many rows, a thousand members to
+//! a transaction. Ours is the whole import: reading, decoding, checking, matching against the database, and the same
+//! writes. Rounds alternate, each on a fresh file; the first is dropped, the median ratio counts. `INDICIA_BENCH_DIR`
+//! says where the databases lie (a real disk), `INDICIA_BENCH_MEMBERS` how many members there are.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The memory of `serve` while it sends a large campaign to an external sink, with 500 products.
 //!
 //! `cargo bench --bench memory`. Needs Debian's postfix (`smtp-sink`). What counts is VmHWM, the most memory the daemon
-//! ever had resident: at the end, and how much it grew since a fifth of the mails was sent (the 200,000th of a million).
-//! The control is the figure at that fifth. `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how many mails
-//! (200,000; the full figure is of 1,000,000 and takes minutes).
+//! ever had resident: at the end, and how much it grew since a fifth of the mails was sent (the 200,000th of a
+//! million). The control is the figure at that fifth. `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how
+//! many mails (200,000; the full figure is of 1,000,000 and takes minutes).
 
 #[expect(dead_code, reason = "shared with benchmarks that measure other things")]
 mod common;

@@ -1,7 +1,8 @@
 //! What recommending costs: scoring one member among 15,000 products, and counting order lines in three sizes.
 //!
-//! `INDICIA_BENCH_LINES=50000000` counts so many lines at the largest size (default two million). Each result is one line
-//! of JSON; the control of scoring is walking the same catalogue's best sellers, that of counting is its smallest size.
+//! `INDICIA_BENCH_LINES=50000000` counts so many lines at the largest size (default two million). Each result is one
+//! line of JSON; the control of scoring is walking the same catalogue's best sellers, that of counting is its smallest
+//! size.
 
 use std::time::Instant;
 
@@ -23,8 +24,8 @@ const DAY_MS: i64 = 86_400_000;
 const MAIL: Occasion = Occasion { run: 1, message: 1, now_ms: NOW_MS };
 const NOW_MS: i64 = 1_790_000_000_000;
 const LINES: usize = 2_000_000;
-/// Bars: a member's mean and the dearest hundredth, microseconds; resident tables, bytes. What blocks cost a whole mail,
-/// `blocks` measures.
+/// Bars: a member's mean and the dearest hundredth, microseconds; resident tables, bytes. What blocks cost a whole
+/// mail, `blocks` measures.
 const MEAN_US_MAX: f64 = 30.0;
 const P99_US_MAX: f64 = 200.0;
 const BYTES_MAX: usize = 20_000_000;

@@ -1,11 +1,10 @@
 //! Sending, every mail armed and settled, beside Postfix's `smtp-source` with the same mail ready-made.
 //!
 //! `cargo bench --bench sending [-- postgres URL] [signed rsa|ed25519|both]`. Needs Debian's postfix (`smtp-source`,
-//! `smtp-sink`). Rounds of the control and ours alternate, each against a fresh default `smtp-sink` over 20 connections;
-//! the first round is dropped, the median ratio counts. Ours is taken from the run's start (before its first claim) to its
-//! last settle.
-//! `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how many (20,000), `INDICIA_BENCH_ROUNDS` how often (5).
-//! A signed run has no bar: the control signs nothing.
+//! `smtp-sink`). Rounds of the control and ours alternate, each against a fresh default `smtp-sink` over 20
+//! connections; the first round is dropped, the median ratio counts. Ours is taken from the run's start (before its
+//! first claim) to its last settle. `INDICIA_BENCH_DIR` names the disk, `INDICIA_BENCH_MAILS` how many (20,000),
+//! `INDICIA_BENCH_ROUNDS` how often (5). A signed run has no bar: the control signs nothing.
 
 mod common;
 #[path = "common/shop.rs"]

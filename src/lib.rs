@@ -1,9 +1,9 @@
 //! indicia: a self-hosted email campaign daemon.
 //!
 //! It sends a company's mails, each member's its own, and learns from what people do with them. The promise that shapes
-//! the code: *never lost, never twice*. Whatever dies, every message of a run is in exactly one state and the states add
-//! up to the frozen audience. The one honest exception is `in_doubt`: a final dot was permitted and no reply recorded;
-//! there are at most as many as there were open SMTP connections.
+//! the code: *never lost, never twice*. Whatever dies, every message of a run is in exactly one state and the states
+//! add up to the frozen audience. The one honest exception is `in_doubt`: a final dot was permitted and no reply
+//! recorded; there are at most as many as there were open SMTP connections.
 //!
 //! # The way of a message
 //!

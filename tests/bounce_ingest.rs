@@ -1,4 +1,5 @@
-//! What comes back is taken in: only what carries our own token settles a message or stops mail, everything else is kept.
+//! What comes back is taken in: only what carries our own token settles a message or stops mail, everything else is
+//! kept.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Bounces that lie in a mailbox of another mail system: taken out over IMAP and POP3, everything else left where it is.
+//! Bounces that lie in a mailbox of another mail system: taken out over IMAP and POP3, everything else left where it
+//! is.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! The starter mail: published from its folder, rendered in three languages for members of whom all or nothing is known.
+//! The starter mail: published from its folder, rendered in three languages for members of whom all or nothing is
+//! known.
 
 use std::path::Path;
 

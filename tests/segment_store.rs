@@ -68,7 +68,8 @@ both_dbs! {
             assert!(guess.sample >= 190 && guess.low <= guess.n && guess.n <= guess.high, "{text}: {guess:?}");
             assert!(guess.high - guess.low < 3_000, "{text}: {guess:?}");
         }
-        // Points rise with lots here: the sample holds the lowest points and is wrong by intent, but the same each time.
+        // Points rise with lots here: the sample holds the lowest points and is wrong by intent, but the same each
+        // time.
         let resolved = resolve(reader.conn(), &parse("points >= 100").unwrap()).await.unwrap();
         let ids = sample(reader.conn(), &resolved, NOW_MS, 3).await.unwrap();
         assert_eq!(ids, [101, 102, 103]);

@@ -1,4 +1,5 @@
-//! Two daemons on one PostgreSQL: they share the work and the rate, and one takes over what the other held when it died.
+//! Two daemons on one PostgreSQL: they share the work and the rate, and one takes over what the other held when it
+//! died.
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -27,7 +27,8 @@ async fn home(test: &TestDb, sink: &Sink) -> Home {
     home
 }
 
-/// Every fifth member, and of these every other one: who followed a link yesterday, and who opened a mail two months ago.
+/// Every fifth member, and of these every other one: who followed a link yesterday, and who opened a mail two months
+/// ago.
 fn email(n: usize) -> String {
     format!("m{n}@a.example")
 }

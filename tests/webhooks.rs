@@ -1,5 +1,5 @@
-//! What mail providers tell: every payload of the corpus means what its owners say, and what is forged, repeated, old or
-//! too long changes nothing.
+//! What mail providers tell: every payload of the corpus means what its owners say, and what is forged, repeated, old
+//! or too long changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,8 +112,8 @@ fn instant_s(text: &str) -> i64 {
     at.timestamp().as_second() - east_h * 3_600
 }
 
-/// Compares the events with everything their owners assert of them; gives how many assertions were compared, and how many
-/// of them say what happened.
+/// Compares the events with everything their owners assert of them; gives how many assertions were compared, and how
+/// many of them say what happened.
 fn agree(name: &str, file: &Value, events: &[Event]) -> (usize, usize) {
     let (mut compared, mut kinds) = (0, 0);
     for assertion in file["anymail_asserts"].as_array().expect("a list of assertions") {

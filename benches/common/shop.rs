@@ -9,7 +9,8 @@ const PRODUCTS: usize = 500;
 /// Filler of the mail's body, so that it comes to 35 KB on the wire with its text part.
 const PARAGRAPHS: usize = 62;
 
-/// Writes and imports members, products and the template; the campaign file lies in `folder`. `more` ends the configuration.
+/// Writes and imports members, products and the template; the campaign file lies in `folder`. `more` ends the
+/// configuration.
 pub fn set_up(folder: &Path, members: usize, database: &str, port: u16, connections: usize, more: &str) {
     let keys = match database.starts_with("postgres") {
         true => {

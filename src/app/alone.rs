@@ -1,8 +1,8 @@
 //! Mails over which daemons died, rendered in a process that may die of them instead.
 //!
-//! Every mail in a daemon's hands when it dies is suspected, most of them wrongly. So the suspects are rendered one after
-//! the other by `indicia render-alone`, under limits, which says of each mail that it begins it: what it died of is the
-//! last one it named.
+//! Every mail in a daemon's hands when it dies is suspected, most of them wrongly. So the suspects are rendered one
+//! after the other by `indicia render-alone`, under limits, which says of each mail that it begins it: what it died of
+//! is the last one it named.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead as _, BufReader, Write as _};

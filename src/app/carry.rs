@@ -1,5 +1,5 @@
-//! One mail straight over a route, beside the queue: what a doctor tries out, and what a person must hear though the queue
-//! stands still.
+//! One mail straight over a route, beside the queue: what a doctor tries out, and what a person must hear though the
+//! queue stands still.
 
 use std::fmt::Display;
 

@@ -32,7 +32,8 @@ crate::text_enum! {
 pub struct Finding {
     #[serde(skip)]
     pub weight: Weight,
-    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, webhooks, alert, disk.
+    /// What was looked at: config, database, tokens, senders, dkim, routes, rules, templates, inbound, webhooks, alert,
+    /// disk.
     pub part: &'static str,
     /// Where: a file with its line, or the name of a thing.
     pub place: String,

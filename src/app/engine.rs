@@ -1,7 +1,7 @@
 //! `[recommend.engine]`: an engine outside that is asked, for each claim at once, what to show its members.
 //!
-//! It is one more source of candidates, never a condition: what does not come in time, or is no answer, is done without.
-//! It learns members' numbers, languages, markets and what they looked at and bought; no names, no addresses.
+//! It is one more source of candidates, never a condition: what does not come in time, or is no answer, is done
+//! without. It learns members' numbers, languages, markets and what they looked at and bought; no names, no addresses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};

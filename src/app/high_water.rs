@@ -1,8 +1,8 @@
 //! How far the database once was, kept beside it: a database that knows less has gone back in time.
 //!
 //! A restored copy, or a standby promoted too early, shows mails as queued that were sent long ago. Every commit of the
-//! send queue raises a `turn_line.turn_no`; the file `high-water` in the state folder keeps the highest sum of them that this
-//! host saw committed. It is written after the commit, so it never claims more than the database once held.
+//! send queue raises a `turn_line.turn_no`; the file `high-water` in the state folder keeps the highest sum of them
+//! that this host saw committed. It is written after the commit, so it never claims more than the database once held.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The ways by which mail comes back to a running daemon: a listener of its own, SMTP and LMTP, and a Maildir folder that
-//! another mail system delivers into. Both end at one desk; a mail is durable before it is answered for or moved.
+//! The ways by which mail comes back to a running daemon: a listener of its own, SMTP and LMTP, and a Maildir folder
+//! that another mail system delivers into. Both end at one desk; a mail is durable before it is answered for or moved.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -104,8 +104,8 @@ impl Mailbox {
         }
     }
 
-    /// Takes in what has come, and removes what is ours. A mail that the server will not give is passed over if it gives
-    /// one behind it, else asked for again next time: the one is the mail's fault, the other the server's mood.
+    /// Takes in what has come, and removes what is ours. A mail that the server will not give is passed over if it
+    /// gives one behind it, else asked for again next time: the one is the mail's fault, the other the server's mood.
     async fn look(&self, session: &mut Session, letters: Vec<Letter>) -> Result<Looked, MailboxError> {
         let failed = |source| MailboxError::Talk { name: self.name.clone(), source };
         let mut looked = Looked::default();
@@ -125,7 +125,8 @@ impl Mailbox {
                 Ok(None) => (false, false),
                 Err(error @ TalkError::TooLong { .. }) => {
                     tracing::warn!(mailbox = %self.name, "a mail stays unread: {error}");
-                    // What was announced was not asked for; what comes unannounced stands in the way of all that follows.
+                    // What was announced was not asked for; what comes unannounced stands in the way of all that
+                    // follows.
                     (false, letter.bytes <= bytes_max as u64)
                 }
                 Err(error @ TalkError::Refused { .. }) => {

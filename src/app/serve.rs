@@ -135,7 +135,8 @@ struct Known {
 }
 
 impl Daemon {
-    /// Starts everything and returns when every listener listens. The pages of a `shop` are served beside the admin ones.
+    /// Starts everything and returns when every listener listens. The pages of a `shop` are served beside the admin
+    /// ones.
     ///
     /// # Errors
     /// Whatever cannot be had: the lock, a key, a listener, a password file.

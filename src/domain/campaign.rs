@@ -164,8 +164,8 @@ impl RunDoc {
         self.segment.is_empty()
     }
 
-    /// The suppression scope that stops its mails besides `all`: the topic. Transactional mail has none, and an answer to
-    /// a sign-up form is stopped by less.
+    /// The suppression scope that stops its mails besides `all`: the topic. Transactional mail has none, and an answer
+    /// to a sign-up form is stopped by less.
     pub fn scope(&self) -> &str {
         match self.class {
             MailClass::Marketing => &self.topic,

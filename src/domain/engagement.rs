@@ -1,4 +1,5 @@
-//! How interest fades: tag scores under forward decay (Cormode, Shkapenyuk, Srivastava, Xu: "Forward Decay", ICDE 2009).
+//! How interest fades: tag scores under forward decay (Cormode, Shkapenyuk, Srivastava, Xu: "Forward Decay", ICDE
+//! 2009).
 //!
 //! A score is `Σ weight · 2^(−age / half-life)`. The table keeps its logarithm as seen from a fixed instant,
 //! `lscore = ln(score) + λ·(t − T0)`, which does not change while time passes. So nothing is rewritten at night, the

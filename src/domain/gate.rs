@@ -42,8 +42,8 @@ const WARM_WORSE: f64 = 2.5;
 const WARM_IDLE_DAYS: i64 = 30;
 const WARM_END: i64 = 1_000_000;
 const DAY_MS: i64 = 86_400_000;
-/// While an address warms up, whoever opened or followed a mail within the first of these times gets the next one before
-/// whoever did within the second, and so on; those who never did come last. Milliseconds.
+/// While an address warms up, whoever opened or followed a mail within the first of these times gets the next one
+/// before whoever did within the second, and so on; those who never did come last. Milliseconds.
 pub const WARM_FIRST_MS: [i64; 3] = [30 * DAY_MS, 90 * DAY_MS, 180 * DAY_MS];
 
 /// What follows from being told that we are too fast.

@@ -13,7 +13,8 @@ text_enum! {
         Leased = "leased",
         /// Its final dot may be written: its slot's move. If the daemon dies, `recover` puts it in doubt.
         Armed = "armed",
-        /// The dot may have been written and no reply was recorded: a late answer, a proof, policy or a person moves it.
+        /// The dot may have been written and no reply was recorded: a late answer, a proof, policy or a person moves
+        /// it.
         InDoubt = "in_doubt",
         /// Accepted by the next hop: only a bounce report moves it.
         Sent = "sent",

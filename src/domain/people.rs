@@ -1,9 +1,9 @@
 //! People and machines: the final class of opens and clicks, from everything that happened around them.
 //!
-//! [`Agents::classify`](super::touch::Agents::classify) judges a touch alone, at once. What it cannot see is judged here
-//! when the time around a touch is over: many links of one mail within a second, a link no reader sees, one machine at
-//! many mails, a check at the moment of a click, a firm whose mail is read before anybody can have read it. A pure
-//! function of kept evidence, so that it can be asked again with a later version of itself.
+//! [`Agents::classify`](super::touch::Agents::classify) judges a touch alone, at once. What it cannot see is judged
+//! here when the time around a touch is over: many links of one mail within a second, a link no reader sees, one
+//! machine at many mails, a check at the moment of a click, a firm whose mail is read before anybody can have read it.
+//! A pure function of kept evidence, so that it can be asked again with a later version of itself.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -22,8 +22,8 @@ const MANY_LINKS: usize = 6;
 const MINUTE_MS: i64 = 60_000;
 /// Links of one mail that no reader follows within [`AROUND_MS`], in whatever time between them.
 const MOST_LINKS: usize = 8;
-/// Networks from which one browser comes to more links than that of one mail within [`AROUND_MS`]: at home and on the way
-/// are two, and whoever hides behind a relay follows few.
+/// Networks from which one browser comes to more links than that of one mail within [`AROUND_MS`]: at home and on the
+/// way are two, and whoever hides behind a relay follows few.
 const NETWORKS_OF_A_BROWSER: usize = 3;
 /// After the 250, nobody has opened the mail, found a link and followed it.
 const TOO_SOON_MS: i64 = 3_000;

@@ -1,5 +1,5 @@
-//! Mail servers that nobody lists: those with many members become a provider of their own, whose answers teach a rate; the
-//! rest, who are many and each of them small, stay [`OTHER`](super::provider::OTHER) together.
+//! Mail servers that nobody lists: those with many members become a provider of their own, whose answers teach a rate;
+//! the rest, who are many and each of them small, stay [`OTHER`](super::provider::OTHER) together.
 
 use std::collections::{HashMap, HashSet};
 

@@ -4,8 +4,8 @@ use crate::text_enum;
 
 /// The scope of a suppression that covers every mail, transactional ones too. Any other scope is a topic.
 pub const SCOPE_ALL: &str = "all";
-/// The scope of a mail that asks its reader whether a sign-up was meant: no topic, and not stopped by an entry that such
-/// a reader [may be asked](SuppressionReason::may_be_asked) about.
+/// The scope of a mail that asks its reader whether a sign-up was meant: no topic, and not stopped by an entry that
+/// such a reader [may be asked](SuppressionReason::may_be_asked) about.
 pub const SCOPE_ASKING: &str = "?";
 
 text_enum! {
@@ -37,8 +37,8 @@ impl SuppressionReason {
     }
 
     /// Whether the answer to a sign-up form may go to the address all the same. Who unsubscribed or was erased may come
-    /// back of his or her own will, and a full mailbox may have been emptied. Who complained would complain again about a
-    /// form that somebody else filled in, and a dead address is not mailed twice.
+    /// back of his or her own will, and a full mailbox may have been emptied. Who complained would complain again about
+    /// a form that somebody else filled in, and a dead address is not mailed twice.
     pub fn may_be_asked(self) -> bool {
         matches!(self, SuppressionReason::Unsubscribe | SuppressionReason::Erased | SuppressionReason::SoftBounce)
     }

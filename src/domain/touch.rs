@@ -1,14 +1,16 @@
 //! What a member did in a mail, and whether it was a person.
 //!
 //! The raw evidence of a touch is kept; its class is a versioned function of it. Here it is judged by method and user
-//! agent alone, at once and provisionally; [`people`](super::people) judges it for good, by all that happened around it.
+//! agent alone, at once and provisionally; [`people`](super::people) judges it for good, by all that happened around
+//! it.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use crate::text_enum;
 
-/// Version of [`Agents::classify`], its list and [`people::judge`](super::people::judge): the same evidence has the same class within one version.
+/// Version of [`Agents::classify`], its list and [`people::judge`](super::people::judge): the same evidence has the
+/// same class within one version.
 pub const CLASS_VERSION: u32 = 2;
 
 /// The list of user agents the program brings with it.

@@ -1,9 +1,9 @@
 //! A courier: one slot with at most one connection, carrying one message after the other to its route.
 //!
 //! A message is rendered, its envelope opened, its content sent, its row **armed**; only then its final dot is written,
-//! with the next message's envelope right behind it where the server pipelines. What the reply settles and what the next
-//! message arms go to the writer as one [`Turn`], so a slot never owns two armed rows and a crash leaves at most one
-//! message per connection in doubt (RFC 5321 §4.1.1.10, RFC 2920 §3.1).
+//! with the next message's envelope right behind it where the server pipelines. What the reply settles and what the
+//! next message arms go to the writer as one [`Turn`], so a slot never owns two armed rows and a crash leaves at most
+//! one message per connection in doubt (RFC 5321 §4.1.1.10, RFC 2920 §3.1).
 
 use std::sync::Arc;
 
@@ -273,7 +273,8 @@ impl Courier {
     }
 
     /// Hands in what is owed and asks for the dot, and renders the next mail meanwhile; `false`: not granted, and
-    /// everything settled. The connection must be closed then, never with a lone dot, which would deliver an empty mail.
+    /// everything settled. The connection must be closed then, never with a lone dot, which would deliver an empty
+    /// mail.
     async fn arm(&mut self, owed: Option<Settle>, ready: &Ready) -> Result<bool, Ended> {
         let job = &ready.job;
         let arm = Arm {

@@ -248,8 +248,8 @@ impl<L: Library> Dispatch<L> {
     }
 
     /// The route a lane takes next, and how much of it; `None`: it waits. Of the routes that are up, open to the lane's
-    /// provider and not waiting for tokens, it is the one furthest behind its share. One that has no room is passed over,
-    /// unless the weights differ: then the others do not run away from it.
+    /// provider and not waiting for tokens, it is the one furthest behind its share. One that has no room is passed
+    /// over, unless the weights differ: then the others do not run away from it.
     fn way(&self, held: &Sending, lane: &LaneState, now_ms: i64) -> Option<(usize, usize)> {
         let usable = |at: &usize| self.routes[*at].health.is_up(now_ms) && lane.gates[*at].is_open(now_ms);
         let ways = held.ways.iter().find(|ways| ways.iter().any(usable))?;
@@ -266,8 +266,8 @@ impl<L: Library> Dispatch<L> {
         }
     }
 
-    /// How much of a lane is claimed for a route: as much as its tokens of the next seconds, or a batch when its couriers
-    /// will soon be out of work.
+    /// How much of a lane is claimed for a route: as much as its tokens of the next seconds, or a batch when its
+    /// couriers will soon be out of work.
     fn room(&self, held: &Sending, lane: &LaneState, route: usize) -> Room {
         let (link, gate) = (&self.routes[route], &lane.gates[route]);
         let rates = [held.context.pace.as_ref(), Some(gate), link.jobs.pace.as_ref()].into_iter().flatten();

@@ -1,8 +1,8 @@
 //! The recommender's tables, built from what all members did: one walk, checkpoints on the way, one commit at the end.
 //!
-//! A build walks members by id, some thousands at a time, and keeps counts of bounded size. The weights of the model are
-//! learned on the way: a second count stops a sixth of the time short of now, and some members' purchases after that
-//! are kept to be foretold from it.
+//! A build walks members by id, some thousands at a time, and keeps counts of bounded size. The weights of the model
+//! are learned on the way: a second count stops a sixth of the time short of now, and some members' purchases after
+//! that are kept to be foretold from it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

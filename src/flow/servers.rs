@@ -1,7 +1,7 @@
 //! Which provider's servers stand behind the domains of the members: what the table of domains does not list is looked
-//! up in DNS, kept for a week, and the members are moved to the provider found. Servers that nobody lists are a provider
-//! of their own once they have many members, and are called by their first name. Nothing of it stands in a mail's way:
-//! until its domain is looked up, a member's provider is "other".
+//! up in DNS, kept for a week, and the members are moved to the provider found. Servers that nobody lists are a
+//! provider of their own once they have many members, and are called by their first name. Nothing of it stands in a
+//! mail's way: until its domain is looked up, a member's provider is "other".
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,7 +24,8 @@ const RESERVED: [&str; 6] = ["example", "test", "invalid", "localhost", "local",
 
 /// Whoever can be asked for the mail servers of a domain.
 pub trait MailServers: Clone + Send + Sync + 'static {
-    /// The servers, most preferred first; `"."` alone where the domain takes no mail (RFC 7505). `None`: nobody answers.
+    /// The servers, most preferred first; `"."` alone where the domain takes no mail (RFC 7505). `None`: nobody
+    /// answers.
     fn of(&self, domain: &str) -> impl Future<Output = Option<Vec<String>>> + Send;
 }
 

@@ -1,8 +1,8 @@
 //! Sign-up with double opt-in: a form asks, a mail asks back, and only its reader's `POST` grants consent.
 //!
-//! Anybody can type anybody's address. So a wish changes nothing of a member who is there already, its answer is the same
-//! for every address, an address gets few such mails, and what nobody confirms goes again. Even of the suppression list
-//! a wish takes nobody: somebody else may have typed it. That, too, is left to the mail's reader.
+//! Anybody can type anybody's address. So a wish changes nothing of a member who is there already, its answer is the
+//! same for every address, an address gets few such mails, and what nobody confirms goes again. Even of the suppression
+//! list a wish takes nobody: somebody else may have typed it. That, too, is left to the mail's reader.
 
 mod confirm;
 
@@ -188,8 +188,8 @@ async fn add_member(
     ids.get(&addr_key).copied().ok_or_else(|| StoreError::Inconsistent { what: "a new member has no id".to_owned() })
 }
 
-/// Drops wishes that nobody confirmed in time, each with the member it made if nothing else is known of him or her. Says
-/// whether there may be more.
+/// Drops wishes that nobody confirmed in time, each with the member it made if nothing else is known of him or her.
+/// Says whether there may be more.
 ///
 /// # Crash
 /// What one call dropped is gone; the rest waits for the next.

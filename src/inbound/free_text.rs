@@ -1,6 +1,6 @@
-//! Bounces in a mailer's own words. What all of them have in common: somebody who is no person writes that something was
-//! not delivered, and names the address at the start of a line, after a label, or in the dialogue with the next server;
-//! then comes the mail itself, which is not looked at for it.
+//! Bounces in a mailer's own words. What all of them have in common: somebody who is no person writes that something
+//! was not delivered, and names the address at the start of a line, after a label, or in the dialogue with the next
+//! server; then comes the mail itself, which is not looked at for it.
 
 use super::address::{self, Found};
 use super::dsn::{codes, without_codes};

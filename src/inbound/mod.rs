@@ -1,7 +1,8 @@
 //! What comes back by mail, read: delivery reports, complaints, automatic answers, and the free words of mailers that
 //! know no standard. Pure: bytes in, [`Returned`] out. What follows from it is decided in the flow.
 //!
-//! Nothing in here panics on any input, nothing is invented: an address is told only where the mail says that it failed.
+//! Nothing in here panics on any input, nothing is invented: an address is told only where the mail says that it
+//! failed.
 
 mod address;
 mod arf;
@@ -126,8 +127,8 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Reads a mail: a complaint, else a delivery report, else an automatic answer, else a bounce in free words. Reports
-    /// come first because many of them say that they are automatic answers too.
+    /// Reads a mail: a complaint, else a delivery report, else an automatic answer, else a bounce in free words.
+    /// Reports come first because many of them say that they are automatic answers too.
     pub fn read(&self, raw: &[u8]) -> Returned {
         let mail = Mail::read(raw);
         let subject = crate::base::text::clean(mail.head.get("subject"), 200);

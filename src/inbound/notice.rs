@@ -1,5 +1,5 @@
-//! Notices of a sending service that come as JSON in a mail: what Amazon SES tells through SNS when its subscriber is an
-//! address. Only the fields that name recipients are read.
+//! Notices of a sending service that come as JSON in a mail: what Amazon SES tells through SNS when its subscriber is
+//! an address. Only the fields that name recipients are read.
 
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ use super::count::count_upsert;
 use super::turn::{Arm, Outcome, Settle, Turn, Writer, arm_text, settle_text, shown_upsert, suppressed, turned};
 use crate::store::{Line, StoreError};
 
-/// `$1` epoch, `$2` to `$6` the 250s, `$7` to `$15` the wishes, `$16` what the mails show, `$17` how many 250s, `$18` the
-/// account, `$19` the line. The rows come column by column: taking JSON apart was a fifth of the statement.
+/// `$1` epoch, `$2` to `$6` the 250s, `$7` to `$15` the wishes, `$16` what the mails show, `$17` how many 250s, `$18`
+/// the account, `$19` the line. The rows come column by column: taking JSON apart was a fifth of the statement.
 const TURN: &str = concat!(
     "with settled as (",
     settle_text!(

@@ -38,8 +38,8 @@ pub struct Leased {
     pub committed: Result<(), StoreError>,
 }
 
-/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order. On SQLite it
-/// blocks the thread.
+/// Leases up to `limit` due rows of a lane to `epoch`, the longest due first, and answers them in that order. On SQLite
+/// it blocks the thread.
 ///
 /// # Errors
 /// The database's; nothing was leased.
@@ -57,18 +57,14 @@ pub async fn claim(
     if let Some(mut writer) = db.direct(Lane::Bulk).await {
         let tx = writer.begin()?;
         let rows = lease_directly(&tx, lane, mark, limit, epoch, now_ms)?;
-        if !rows.is_empty() {
-            lease::keep_directly(&tx, epoch, lane.0, &ids(&rows))?;
-        }
+        lease::keep_directly(&tx, epoch, lane.0, &ids(&rows))?;
         deltas(lane.0, &rows).write_directly(&tx, epoch)?;
         return Ok(Leased { rows, committed: direct::commit(tx) });
     }
     let mut tx = db.begin_by_key(Lane::Bulk).await?;
     let mut rows = lease_due(tx.conn(), lane, mark, limit, epoch, now_ms).await?;
     rows.sort_by_key(|row| (row.was_due_at_ms, row.id));
-    if !rows.is_empty() {
-        lease::keep(tx.conn(), epoch, lane.0, &ids(&rows)).await?;
-    }
+    lease::keep(tx.conn(), epoch, lane.0, &ids(&rows)).await?;
     deltas(lane.0, &rows).write(tx.conn(), epoch).await?;
     Ok(Leased { rows, committed: tx.commit().await })
 }

@@ -32,8 +32,8 @@ macro_rules! consents {
            where c.member_id = m.id and c.topic = $4 and c.state = 'granted'))"
     };
 }
-// Whoever is older than the bound and has neither ordered, nor done anything on the pages, nor opened or followed a mail
-// since: machines' touches are no sign of life.
+// Whoever is older than the bound and has neither ordered, nor done anything on the pages, nor opened or followed a
+// mail since: machines' touches are no sign of life.
 macro_rules! is_silent {
     () => {
         "(m.created_at_ms < $19 and coalesce(m.last_order_at_ms, 0) < $19
@@ -42,8 +42,8 @@ macro_rules! is_silent {
           and not exists (select 1 from event e where e.member_id = m.id and e.at_ms >= $19))"
     };
 }
-// By how many milliseconds a member's mail is due later than the first: a lane is claimed in that order. Machines' touches
-// are no sign of a reader.
+// By how many milliseconds a member's mail is due later than the first: a lane is claimed in that order. Machines'
+// touches are no sign of a reader.
 macro_rules! rank {
     () => {
         "case when $22 = 0 then 0 else coalesce((select min(case when t.at_ms >= $20 then 0 when t.at_ms >= $21 then 1 else 2 end)

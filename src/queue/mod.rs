@@ -12,11 +12,12 @@
 //! | slot | one courier with at most one connection; it owns at most one armed row |
 //! | turn | one item of a slot for the writer: the settle it owes and the arm of its next message, in one commit |
 //! | lane | (run, provider): what a claim names |
+//! | line | one of the writers of turns, with a connection and an account of its own; PostgreSQL has two |
 //! | generation | of a run; +1 at pause, resume, new template, cancel: an arm under an older one is refused |
 //!
-//! [`claim`] leases rows to an epoch and keeps which, [`turn`] settles and arms them in group commits, [`recover`] takes them back from
-//! the dead, [`sweep`] ends what will not be sent. `run_count` changes in the commit that changes the rows ([`count`]),
-//! and [`audit`] compares the two.
+//! [`claim`] leases rows to an epoch and keeps which ([`store::lease`](crate::store::lease)), [`turn`] settles and arms
+//! them in group commits, [`recover`] takes back what the dead leased, [`sweep`] ends what will not be sent.
+//! `run_count` changes in the commit that changes the rows ([`count`]), and [`audit`] compares the two.
 
 mod at_once;
 pub mod audit;

@@ -24,8 +24,8 @@ const ARM: &str = concat!(
 );
 const SHOWN: &str = shown_upsert!("values (?1, ?2, ?3)");
 
-/// Runs and commits a batch of plain 250s and arms: all are granted. `None`: a row stood otherwise, and nothing was done.
-/// Blocks the thread.
+/// Runs and commits a batch of plain 250s and arms: all are granted. `None`: a row stood otherwise, and nothing was
+/// done. Blocks the thread.
 ///
 /// # Crash
 /// As [`turn::commit`](super::turn::commit).

@@ -106,7 +106,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The account it counts rows on. Nobody else writes to it, so that no turn waits for a claim, a sweep or another line.
+    /// The account it counts rows on. Nobody else writes to it, so that no turn waits for a claim, a sweep or another
+    /// line.
     pub(super) fn account(self) -> i64 {
         self.epoch + ((self.line as i64 + 1) << 40)
     }
@@ -403,8 +404,8 @@ async fn settle_plain(conn: Conn<'_>, plain: &[&Settle]) -> Result<Keyed, StoreE
 }
 
 /// An entry of the suppression list that forbids a mail. What the reader may be asked about does not forbid asking
-/// ([`SuppressionReason::may_be_asked`](crate::domain::suppression::SuppressionReason::may_be_asked)). An address has few
-/// entries: the scope is no key to look them up by, or SQLite makes a table of two scopes for every mail.
+/// ([`SuppressionReason::may_be_asked`](crate::domain::suppression::SuppressionReason::may_be_asked)). An address has
+/// few entries: the scope is no key to look them up by, or SQLite makes a table of two scopes for every mail.
 macro_rules! suppressed {
     ($addr_key:literal, $scope:literal, $at_ms:literal) => {
         concat!(
@@ -421,10 +422,10 @@ macro_rules! suppressed {
     };
 }
 
-/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. What may forbid it stands here and,
-/// for a single row, in [`swift`]: the queue's contract and simulation run both. `$rows` selects the wishes, `$join` has SQLite
-/// begin with them, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never waits. The owner stands
-/// where no index knows it, or PostgreSQL walks over everything that is owned for each row.
+/// Arms what is leased by this epoch at the wished attempt and forbidden by nothing. What may forbid it stands here
+/// and, for a single row, in [`swift`]: the queue's contract and simulation run both. `$rows` selects the wishes,
+/// `$join` has SQLite begin with them, `$lock` passes over what somebody else is touching on PostgreSQL: an arm never
+/// waits. The owner stands where no index knows it, or PostgreSQL walks over everything that is owned for each row.
 macro_rules! arm_text {
     ($rows:expr, $join:literal, $lock:literal) => {
         concat!(

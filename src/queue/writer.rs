@@ -1,6 +1,6 @@
-//! The writers of turns: each takes every turn that is waiting for it, runs them in one transaction, commits once. No timer
-//! gathers the batch: the commit before it does, and where threads wait for a processor, those that are at work on a turn
-//! just now. A turn goes to the line that has the least to do.
+//! The writers of turns: each takes every turn that is waiting for it, runs them in one transaction, commits once. No
+//! timer gathers the batch: the commit before it does, and where threads wait for a processor, those that are at work
+//! on a turn just now. A turn goes to the line that has the least to do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,8 +64,8 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Turns {
-    /// A handle and its writers, as many as the database has [lines](Db::lines), to be spawned by the caller. `committed`
-    /// hears of every commit: how many turns it held and how long it took.
+    /// A handle and its writers, as many as the database has [lines](Db::lines), to be spawned by the caller.
+    /// `committed` hears of every commit: how many turns it held and how long it took.
     pub fn new(
         db: Db,
         epoch: i64,

@@ -1,7 +1,7 @@
 //! What bounds a template. A template has no clock and no fuel, so everything it can repeat is bounded instead: loops
 //! by depth and by the length of what they run over, text by a writer that refuses, and string building by rules that
-//! [`lint`](super::lint) checks before a version is published. A mail of a run has a deadline besides. A trial render under the system's own limits on memory
-//! and processor time comes on top.
+//! [`lint`](super::lint) checks before a version is published. A mail of a run has a deadline besides. A trial render
+//! under the system's own limits on memory and processor time comes on top.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! The relaxed forms that DKIM signs (RFC 6376 §3.4.2 and §3.4.4): header fields as text, the body straight into its hash.
+//! The relaxed forms that DKIM signs (RFC 6376 §3.4.2 and §3.4.4): header fields as text, the body straight into its
+//! hash.
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 

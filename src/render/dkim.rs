@@ -218,8 +218,8 @@ impl Signers {
     }
 }
 
-/// Appends the relaxed form of every field that is signed, each with its CRLF, and gives their names as `h=` lists them:
-/// of several with one name the last goes first (RFC 6376 §5.4.2).
+/// Appends the relaxed form of every field that is signed, each with its CRLF, and gives their names as `h=` lists
+/// them: of several with one name the last goes first (RFC 6376 §5.4.2).
 fn signed_into(out: &mut Vec<u8>, fields: &[&[u8]]) -> String {
     let (mut names, mut column) = (String::with_capacity(400), 0);
     let mut list = |name: &str| {

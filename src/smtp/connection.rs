@@ -181,8 +181,8 @@ impl Connection {
         expect(reply, Stage::Auth, 235).map(|_| ())
     }
 
-    /// From when `stop` is cancelled, a server gets a moment for each reply instead of its whole timeout. The reply to a
-    /// final dot is waited for all the same: before the dot nothing is at stake, after it everything is.
+    /// From when `stop` is cancelled, a server gets a moment for each reply instead of its whole timeout. The reply to
+    /// a final dot is waited for all the same: before the dot nothing is at stake, after it everything is.
     pub fn hurry_when(&mut self, stop: CancellationToken) {
         self.hurry = Some(stop);
     }

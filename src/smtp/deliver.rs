@@ -173,9 +173,9 @@ impl Connection {
     /// Ends the content that was sent, and with its dot sends the `next` envelope where the server pipelines.
     ///
     /// # Crash
-    /// Once the dot left, the mail may be delivered whatever happens here: it must be armed before. Dropping this future
-    /// is such a crash: nobody learns whether the dot left, so the mail is in doubt, and the connection is only fit to be
-    /// closed.
+    /// Once the dot left, the mail may be delivered whatever happens here: it must be armed before. Dropping this
+    /// future is such a crash: nobody learns whether the dot left, so the mail is in doubt, and the connection is only
+    /// fit to be closed.
     pub async fn finish(&mut self, next: Option<&Envelope<'_>>) -> Finished {
         let failed = |failure: Failure, next: Option<&Envelope<'_>>| Finished {
             next: next.map(|_| Err(Failure::new(Stage::Mail, not_reached(&failure)))),

@@ -1,8 +1,8 @@
 //! Our own SMTP server: it takes mails and hands each to a [`Receiver`]. It relays nothing and authenticates nobody; it
 //! is the built-in mailbox's door, and the door for bounces.
 //!
-//! LMTP too (RFC 2033), for whoever greets with LHLO. RFC 5321 with PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. Only CRLF.CRLF ends a mail: a dot between bare line
-//! ends is content, so nobody smuggles a second mail past us.
+//! LMTP too (RFC 2033), for whoever greets with LHLO. RFC 5321 with PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES.
+//! Only CRLF.CRLF ends a mail: a dot between bare line ends is content, so nobody smuggles a second mail past us.
 
 use std::future::Future;
 use std::io;

@@ -1,8 +1,8 @@
 //! The built-in mailbox: what a demonstration, a trial and a test send to instead of the world. Mails lie in a folder,
 //! one `.eml` each beside `index.jsonl`, bounded by count and bytes; the oldest go first.
 //!
-//! It is fast rather than durable: nothing is synced, so a power cut may cost the last seconds; the death of the process
-//! costs nothing that was answered with 250.
+//! It is fast rather than durable: nothing is synced, so a power cut may cost the last seconds; the death of the
+//! process costs nothing that was answered with 250.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};

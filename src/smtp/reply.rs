@@ -6,8 +6,8 @@ use memchr::memchr;
 
 use crate::base::text::{clean, mask_addresses};
 
-/// Longest line of a reply that is kept, bytes (RFC 5321 §4.5.3.1.5). The rest of a longer line is dropped, not refused:
-/// after the dot an unreadable 250 would be a mail in doubt.
+/// Longest line of a reply that is kept, bytes (RFC 5321 §4.5.3.1.5). The rest of a longer line is dropped, not
+/// refused: after the dot an unreadable 250 would be a mail in doubt.
 const LINE_BYTES_MAX: usize = 512;
 /// Most lines of a reply that are kept.
 const LINES_MAX: usize = 100;

@@ -79,8 +79,8 @@ impl Wire {
         self.write_all(&mut [IoSlice::new(text)], wait, &mut 0).await
     }
 
-    /// Writes all of `parts`, with one call where the transport takes it so; `wait` bounds each call. `taken` counts the
-    /// bytes that the transport may have taken, also when this fails or is dropped half-way.
+    /// Writes all of `parts`, with one call where the transport takes it so; `wait` bounds each call. `taken` counts
+    /// the bytes that the transport may have taken, also when this fails or is dropped half-way.
     pub(super) async fn write_all(
         &mut self,
         mut parts: &mut [IoSlice<'_>],

@@ -27,8 +27,8 @@ macro_rules! on {
 
 /// How long a statement waits for another process to finish its short write, milliseconds.
 pub(super) const BUSY_TIMEOUT_MS: u64 = 10_000;
-/// How long PostgreSQL lets a transaction stand still: a daemon that is frozen in the midst of one holds its rows against
-/// all others. None of ours waits for anything but the database.
+/// How long PostgreSQL lets a transaction stand still: a daemon that is frozen in the midst of one holds its rows
+/// against all others. None of ours waits for anything but the database.
 const IDLE_IN_TRANSACTION_MAX: &str = "15s";
 /// PostgreSQL's default is that of a turning disk: a hundred rows named by their keys would cost as much as a table of
 /// twenty thousand read whole.
@@ -335,8 +335,8 @@ impl Db {
         Ok(Some(Line { conn, kept }))
     }
 
-    /// How much room a SQLite file has: on its disk, and up to the size it may have. `None` on PostgreSQL, whose disk is
-    /// not ours to see.
+    /// How much room a SQLite file has: on its disk, and up to the size it may have. `None` on PostgreSQL, whose disk
+    /// is not ours to see.
     ///
     /// # Errors
     /// When the file or its disk cannot be asked.
@@ -434,9 +434,9 @@ async fn taken<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Result<sqlx::pool::Po
     pool.acquire().await.map_err(|error| StoreError::query("get a connection to read with", error))
 }
 
-/// A connection to PostgreSQL that is kept from turn to turn. A pool looks whether a connection still lives whenever it is
-/// taken and whenever it is given back, and its answers are read wherever it was made; this one is made by the thread that
-/// writes turns. Dropped without [`Line::keep`], as after an error, it is closed.
+/// A connection to PostgreSQL that is kept from turn to turn. A pool looks whether a connection still lives whenever it
+/// is taken and whenever it is given back, and its answers are read wherever it was made; this one is made by the
+/// thread that writes turns. Dropped without [`Line::keep`], as after an error, it is closed.
 pub struct Line {
     pub conn: PgConnection,
     kept: OwnedMutexGuard<Option<PgConnection>>,

@@ -5,8 +5,8 @@ use rusqlite::Transaction;
 use super::{Conn, Pair, StoreError, direct};
 use crate::on;
 
-/// Leases that each claim looks at to see whether they are done: the oldest, and one more for every sixteen there are; not
-/// the newest, which hardly ever are.
+/// Leases that each claim looks at to see whether they are done: the oldest, and one more for every sixteen there are;
+/// not the newest, which hardly ever are.
 const LOOKED_AT: i64 = 1;
 const NEWEST: i64 = 4;
 /// More than a daemon has.
@@ -34,7 +34,8 @@ macro_rules! leased {
     };
 }
 
-/// Those of the oldest `$2` leases of `$1` and a sixteenth of all, the newest `$3` aside, of which it owns nothing any more.
+/// Those of the oldest `$2` leases of `$1` and a sixteenth of all, the newest `$3` aside, of which it owns nothing any
+/// more.
 const DONE: Pair = Pair {
     sqlite: "delete from lease where id in (select id from
            (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
@@ -55,6 +56,9 @@ const ADD: &str = "insert into lease (owner, run_id, ids) values ($1, $2, $3)";
 /// # Crash
 /// With the caller's transaction: a row that is owned stands in a lease of its owner.
 pub async fn keep(mut conn: Conn<'_>, owner: i64, run_id: i64, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     forget(conn.again(), owner, (LOOKED_AT, NEWEST)).await?;
     let ids = json(ids);
     on!(conn, "keep a lease", c => sqlx::query(ADD).bind(owner).bind(run_id).bind(&ids).execute(&mut *c).await.map(|_| ()))
@@ -65,6 +69,9 @@ pub async fn keep(mut conn: Conn<'_>, owner: i64, run_id: i64, ids: &[i64]) -> R
 /// # Crash
 /// As [`keep`].
 pub fn keep_directly(tx: &Transaction<'_>, owner: i64, run_id: i64, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     direct::run(tx, "forget leases that ended", DONE.sqlite, (owner, LOOKED_AT, NEWEST))?;
     direct::run(tx, "keep a lease", ADD, (owner, run_id, json(ids))).map(|_| ())
 }

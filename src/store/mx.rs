@@ -6,8 +6,8 @@ use super::{Conn, Pair, Rows, StoreError};
 use crate::domain::provider::OTHER;
 use crate::{bulk, on};
 
-/// The providers of domains that were looked up, or the names of servers that were nobody's, with when that is to be asked
-/// again.
+/// The providers of domains that were looked up, or the names of servers that were nobody's, with when that is to be
+/// asked again.
 pub async fn known(conn: Conn<'_>, domains: &[&str]) -> Result<HashMap<String, (String, i64)>, StoreError> {
     const SQL: Pair = bulk!(
         "with row(domain) as (select value ->> 0 from",

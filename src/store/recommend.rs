@@ -77,8 +77,8 @@ pub async fn finish(mut conn: Conn<'_>, build: i64, now_ms: i64) -> Result<(), S
 /// Writes a part of a build, which comes in units that are read one by one, in pieces, each a transaction of its own.
 ///
 /// # Crash
-/// Some of the pieces are there. Nobody reads them before [`reached`] or [`finish`] says so, and the next attempt writes
-/// them again.
+/// Some of the pieces are there. Nobody reads them before [`reached`] or [`finish`] says so, and the next attempt
+/// writes them again.
 pub async fn put(
     db: &Db,
     build: i64,

@@ -106,8 +106,8 @@ macro_rules! served {
     };
 }
 
-/// Lists of blocks that sent mails showed, as JSON, and how many mails showed each: at most `n`, most first. Reads every
-/// row of the run.
+/// Lists of blocks that sent mails showed, as JSON, and how many mails showed each: at most `n`, most first. Reads
+/// every row of the run.
 pub async fn served(conn: Conn<'_>, run: i64, n: i64) -> Result<Vec<(String, i64)>, StoreError> {
     const SQL: Pair = served!(
         "select served, count(*) as mails from (select ",

@@ -1,5 +1,5 @@
-//! Asking others over HTTP: one request on a connection of its own, within bounds. HTTPS, or plain to this machine itself;
-//! no redirect is followed.
+//! Asking others over HTTP: one request on a connection of its own, within bounds. HTTPS, or plain to this machine
+//! itself; no redirect is followed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -58,7 +58,8 @@ pub async fn serve<A: Answer>(
 ) {
     let room = Arc::new(Semaphore::new(bounds.connections_max));
     let mut http = http1::Builder::new();
-    // Silence is watched by `silent`: hyper's own timer is set anew for every request, which costs more than the request.
+    // Silence is watched by `silent`: hyper's own timer is set anew for every request, which costs more than the
+    // request.
     http.header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX).writev(false);
     loop {
         let accepted = tokio::select! {

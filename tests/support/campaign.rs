@@ -199,8 +199,8 @@ pub async fn put_off(step: &str) -> Accounts {
     accounts
 }
 
-/// Providers of two of the three domains, so that a campaign has several lanes. Where it is told to slow down, the daemon
-/// waits for a moment only.
+/// Providers of two of the three domains, so that a campaign has several lanes. Where it is told to slow down, the
+/// daemon waits for a moment only.
 pub fn write_providers(home: &Home) {
     if home.path().join("providers.toml").exists() {
         return;

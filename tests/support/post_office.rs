@@ -1,4 +1,5 @@
-//! A mail system of a test's own: one mailbox, spoken to over IMAP or POP3 as real servers speak, and badly when told to.
+//! A mail system of a test's own: one mailbox, spoken to over IMAP or POP3 as real servers speak, and badly when told
+//! to.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

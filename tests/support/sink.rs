@@ -1,8 +1,8 @@
 //! A scripted SMTP server that keeps count: the truth against which every account of ours is compared.
 //!
-//! It misbehaves by script ([`Sink::script`]) or by the recipient's local part: `anna+dot-550@x.example` is refused after
-//! the dot. The words are `rcpt-`, `data-`, `body-` or `dot-`, then a code, `close`, `hang`, `grey` (451 the first time),
-//! and after `dot-` also `takeclose` and `takehang` (accepted, and the reply never comes).
+//! It misbehaves by script ([`Sink::script`]) or by the recipient's local part: `anna+dot-550@x.example` is refused
+//! after the dot. The words are `rcpt-`, `data-`, `body-` or `dot-`, then a code, `close`, `hang`, `grey` (451 the
+//! first time), and after `dot-` also `takeclose` and `takehang` (accepted, and the reply never comes).
 
 use std::collections::{HashMap, HashSet};
 use std::io;

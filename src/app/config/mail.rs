@@ -258,8 +258,8 @@ fn waits(s: &mut Section<'_>, key: &'static str) -> Option<Vec<i64>> {
     waits.collect()
 }
 
-/// `[smtp]`: how long each step of a conversation may take. The defaults are what RFC 5321 §4.5.3.2 asks for: with less,
-/// a slow server's "yes" is missed and the mail is in doubt.
+/// `[smtp]`: how long each step of a conversation may take. The defaults are what RFC 5321 §4.5.3.2 asks for: with
+/// less, a slow server's "yes" is missed and the mail is in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
     pub timeout_connect_ms: i64,

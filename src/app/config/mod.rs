@@ -1,7 +1,7 @@
 //! The configuration: read once at start, every fault reported, never changed afterwards.
 //!
-//! A key is added in three places: its field and its `read` in `parts`, `inbound` or `mail`, and its explanation with the
-//! default in `config/indicia.toml` (a test compares them).
+//! A key is added in three places: its field and its `read` in `parts`, `inbound` or `mail`, and its explanation with
+//! the default in `config/indicia.toml` (a test compares them).
 
 mod dkim;
 mod duration;

@@ -58,7 +58,8 @@ pub fn config(folder: &Path, env: &[(String, String)]) -> Result<Config, Failure
     Ok(config)
 }
 
-/// Fills a running daemon: the shop, the starter mail, the member-day campaign. What a former run did is not done again.
+/// Fills a running daemon: the shop, the starter mail, the member-day campaign. What a former run did is not done
+/// again.
 ///
 /// # Errors
 /// The first step's that failed.

@@ -35,7 +35,8 @@ pub struct Shop {
     /// The moment the history ends.
     pub now_ms: i64,
     pub members: usize,
-    /// Where the shop's pages are: products link to `{base_url}/demo/{sku}`, pictures are `{base_url}/demo/img/{sku}.svg`.
+    /// Where the shop's pages are: products link to `{base_url}/demo/{sku}`, pictures are
+    /// `{base_url}/demo/img/{sku}.svg`.
     pub base_url: String,
 }
 

@@ -12,9 +12,9 @@ use super::tables::{Near, Tables};
 const DAY_MS: f32 = 86_400_000.0;
 /// What is known of a product for a member.
 pub const SIGNS: usize = 12;
-/// The signs of one product: how popular it is, always and lately; how near to what was bought and to what
-/// was looked at; whether, how often and how lately (twice) the member bought it; how lately the member looked at it; how much
-/// a best seller is to the member's taste; and again how popular, of what the member bought.
+/// The signs of one product: how popular it is, always and lately; how near to what was bought and to what was looked
+/// at; whether, how often and how lately (twice) the member bought it; how lately the member looked at it; how much a
+/// best seller is to the member's taste; and again how popular, of what the member bought.
 pub type Signs = [f32; SIGNS];
 const NEAR_BOUGHT: usize = 2;
 const NEAR_VIEWED: usize = 3;

@@ -28,7 +28,7 @@ const AFFORDABLE_MAX: usize = 24;
 
 impl<'a> Desk<'a> {
     /// What an engine outside suggests, as far as the rules let it.
-    pub(super) fn suggested(&self, out: &mut Candidates<'a>) {
+    pub(super) fn suggested(&self, out: &mut Candidates) {
         let mut strength = SUGGESTED;
         let known = self.history.suggested.iter().take(SUGGESTED_MAX).filter_map(|id| self.catalog.index(*id));
         for index in known.filter(|index| self.is_allowed(*index, Slack::None)) {
@@ -38,7 +38,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The rest of the suites the member bought of, then of those looked at; then what `for_you` shows.
-    pub(super) fn suites(&self, out: &mut Candidates<'a>) {
+    pub(super) fn suites(&self, out: &mut Candidates) {
         let mut followed: Vec<&str> = Vec::with_capacity(FOLLOWED);
         let mut strength = LEAD;
         for index in self.known.bought.iter().chain(&self.known.viewed).map(|did| did.index) {
@@ -49,14 +49,15 @@ impl<'a> Desk<'a> {
             followed.push(suite);
             let list = self.shelf.suites.get(suite).into_iter().flatten().copied();
             let others = list.filter(|other| *other != index && !self.has_bought(*other));
-            self.take(others, strength, Ground::name(Why::Suite, suite), out);
+            self.take(others, strength, Ground::plain(Why::Suite), out);
             strength *= NEXT;
         }
         self.for_you(out);
     }
 
-    /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its time.
-    pub(super) fn next_categories(&self, out: &mut Candidates<'a>) {
+    /// What is bought next after a category the member bought from, the more the likelier it is and the nearer its
+    /// time.
+    pub(super) fn next_categories(&self, out: &mut Candidates) {
         let mut asked: Vec<Node> = Vec::with_capacity(FOLLOWED);
         for did in &self.known.bought {
             let node = self.catalog.node_of(did.index);
@@ -64,7 +65,7 @@ impl<'a> Desk<'a> {
                 continue;
             }
             asked.push(node);
-            let ground = Ground::leaf(Why::Next, self.catalog.leaf_of(node));
+            let ground = Ground::category(Why::Next, node);
             for next in self.catalog.next_after(node) {
                 let waited = ((self.now_ms - did.at_ms).max(0) + LAG_GRACE_MS) as f64;
                 let usual = (next.lag_ms + LAG_GRACE_MS) as f64;
@@ -76,11 +77,11 @@ impl<'a> Desk<'a> {
     }
 
     /// The reason for a product of a category that is bought from after one the member bought from.
-    pub(super) fn follows(&self, index: Index) -> Option<Ground<'a>> {
+    pub(super) fn follows(&self, index: Index) -> Option<Ground> {
         let node = self.catalog.node_of(index);
         let mut before = self.known.bought.iter().map(|did| self.catalog.node_of(did.index)).take(FOLLOWED);
         let from = before.find(|from| self.catalog.next_after(*from).iter().any(|next| next.node == node))?;
-        Some(Ground::leaf(Why::Next, self.catalog.leaf_of(from)))
+        Some(Ground::category(Why::Next, from))
     }
 
     fn has_bought(&self, index: Index) -> bool {
@@ -89,7 +90,7 @@ impl<'a> Desk<'a> {
 
     /// What came after the models the member bought, or looked at while they were sold; then what is new in those
     /// categories, no cheaper a kind than the one bought.
-    pub(super) fn successors(&self, out: &mut Candidates<'a>) {
+    pub(super) fn successors(&self, out: &mut Candidates) {
         let gone = |did: &&Did| !self.shelf.is_sold(did.index);
         let mut strength = LEAD;
         for index in self.known.bought.iter().chain(self.known.viewed.iter().filter(gone)).map(|did| did.index) {
@@ -120,7 +121,7 @@ impl<'a> Desk<'a> {
     }
 
     /// What the member's points pay for in full: of what `for_you` proposes first, then of what sells best.
-    pub(super) fn affordable(&self, out: &mut Candidates<'a>) {
+    pub(super) fn affordable(&self, out: &mut Candidates) {
         self.for_you(out);
         let ground = Ground::plain(Why::Points);
         for candidate in out.all.iter_mut().filter(|candidate| self.is_affordable(candidate.index)) {

@@ -59,6 +59,8 @@ const TAGS_FOLLOWED: usize = 6;
 const PER_SOURCE: usize = 5;
 /// Products that are looked at to find them: a category of which the member owns what serves has none to propose.
 const LOOKED_PER_SOURCE: usize = 40;
+/// Products that are ranked for each one shown.
+const RANKED_FOR_ONE: usize = 4;
 /// How much weaker each next product of one source is.
 const NEXT: f64 = 0.9;
 const DAY_MS: i64 = 86_400_000;
@@ -175,8 +177,9 @@ pub struct Pick {
     pub reason: Reason,
 }
 
-/// The products of one block, best first; never one that the mail's `sitting` has shown, to which they are added. At most
-/// `request.n`; none only where the member's market sells nothing that is neither shown, excluded nor bought lately.
+/// The products of one block, best first; never one that the mail's `sitting` has shown, to which they are added. At
+/// most `request.n`; none only where the member's market sells nothing that is neither shown, excluded nor bought
+/// lately.
 pub fn pick(
     catalog: &Catalog,
     member: &Member,
@@ -194,34 +197,36 @@ pub fn pick(
         sitting.taken = apart.taken;
         return picks;
     }
+    let begun = sitting.ranking.take().filter(|ranking| ranking.serves(request, sitting.taken.len()));
     let desk = Desk::new(catalog, member, history, request, sitting, mail);
-    let mut candidates = desk.candidates();
-    desk.tire(&mut candidates);
-    let picks = desk.choose(&candidates);
+    let mut ranking = begun.unwrap_or_else(|| desk.rank());
+    let picks = desk.choose(&mut ranking);
     sitting.taken.extend(picks.iter().map(|pick| pick.product));
+    sitting.ranking = Some(ranking);
     picks
 }
 
 /// A product some source proposes.
 #[derive(Debug, Clone, Copy)]
-struct Candidate<'a> {
+struct Candidate {
     index: Index,
     score: f64,
     /// The strength of the source whose ground is kept.
     strongest: f64,
-    ground: Ground<'a>,
+    ground: Ground,
 }
 
 /// What was proposed so far, each product once.
-struct Candidates<'a> {
+#[derive(Debug)]
+struct Candidates {
     /// Their products: whether one is among them is asked for each proposal.
     indices: Vec<Index>,
-    all: Vec<Candidate<'a>>,
+    all: Vec<Candidate>,
 }
 
-impl<'a> Candidates<'a> {
+impl Candidates {
     /// Adds a proposal; a product proposed twice gathers both strengths and keeps the stronger ground.
-    fn propose(&mut self, index: Index, strength: f64, ground: Ground<'a>) {
+    fn propose(&mut self, index: Index, strength: f64, ground: Ground) {
         // Most are new, which is found out by comparing many at once.
         let known = if self.indices.contains(&index) { self.indices.iter().position(|i| *i == index) } else { None };
         match known.map(|at| &mut self.all[at]) {
@@ -236,6 +241,24 @@ impl<'a> Candidates<'a> {
                 self.all.push(Candidate { index, score: strength, strongest: strength, ground });
             }
         }
+    }
+}
+
+/// What one request is answered from. The next block that asks alike goes on in it.
+#[derive(Debug)]
+struct Ranking {
+    request: Request,
+    /// Products that had been shown before.
+    shown_before: usize,
+    candidates: Candidates,
+    /// The bits of their scores, and where they stand among the candidates, the best first; equal ones as they come.
+    order: Vec<(u64, u32)>,
+}
+
+impl Ranking {
+    /// Whether a block may go on in it: it asks for the same, and there is enough left for the best to be good.
+    fn serves(&self, request: &Request, shown: usize) -> bool {
+        self.request == *request && self.order.len() >= RANKED_FOR_ONE * (shown - self.shown_before + request.n)
     }
 }
 
@@ -279,7 +302,7 @@ impl<'a> Desk<'a> {
         member: &'a Member,
         history: &'a History,
         request: &'a Request,
-        Sitting { taken, known }: &'a Sitting,
+        Sitting { taken, known, .. }: &'a Sitting,
         mail: Occasion,
     ) -> Desk<'a> {
         let now_ms = mail.now_ms;
@@ -341,7 +364,17 @@ impl<'a> Desk<'a> {
             && (slack >= Slack::OtherCategory || self.request.category.is_none() || self.wanted.iter().any(within))
     }
 
-    fn candidates(&self) -> Candidates<'a> {
+    /// Every proposal, the best first.
+    fn rank(&self) -> Ranking {
+        let mut candidates = self.candidates();
+        self.tire(&mut candidates);
+        // No score is negative, so their bits are ordered like them, and whole numbers are sorted faster.
+        let mut order: Vec<(u64, u32)> = candidates.all.iter().map(|c| c.score.to_bits()).zip(0..).collect();
+        order.sort_unstable_by_key(|(score, _)| Reverse(*score));
+        Ranking { request: self.request.clone(), shown_before: self.shown_before, candidates, order }
+    }
+
+    fn candidates(&self) -> Candidates {
         let mut out = Candidates { indices: Vec::with_capacity(128), all: Vec::with_capacity(128) };
         match self.request.strategy {
             Strategy::ForYou => self.for_you(&mut out),
@@ -359,7 +392,7 @@ impl<'a> Desk<'a> {
         out
     }
 
-    fn for_you(&self, out: &mut Candidates<'a>) {
+    fn for_you(&self, out: &mut Candidates) {
         self.suggested(out);
         self.learned(out);
         self.viewed(VIEWED_AGAIN, out);
@@ -370,7 +403,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Looked at and not bought, up to `n` of them.
-    fn viewed(&self, n: usize, out: &mut Candidates<'a>) {
+    fn viewed(&self, n: usize, out: &mut Candidates) {
         let is_new = |did: &&Did| !self.known.bought.iter().any(|bought| bought.index == did.index);
         let allowed = self.known.viewed.iter().filter(is_new).filter(|did| self.is_allowed(did.index, Slack::None));
         for did in allowed.take(n) {
@@ -380,36 +413,36 @@ impl<'a> Desk<'a> {
     }
 
     /// What sells in the categories that tags speak of, in the member's price band first.
-    fn interests(&self, out: &mut Candidates<'a>) {
+    fn interests(&self, out: &mut Candidates) {
         for (name, strength) in self.tags(INTEREST) {
             for node in self.catalog.nodes_named(name) {
-                let ground = Ground::leaf(Why::Interest, self.catalog.leaf_of(*node));
+                let ground = Ground::category(Why::Interest, *node);
                 self.best_of(*node, strength, ground, out);
             }
         }
     }
 
     /// What sells of the brands that tags speak of.
-    fn brands(&self, out: &mut Candidates<'a>) {
+    fn brands(&self, out: &mut Candidates) {
         for (name, strength) in self.tags(BRAND) {
             let Some(list) = self.shelf.brands.get(name) else { continue };
-            self.take(list.iter().copied(), 0.6 * strength, Ground::name(Why::Brand, name), out);
+            self.take(list.iter().copied(), 0.6 * strength, Ground::plain(Why::Brand), out);
         }
     }
 
     /// What sells in the categories looked at last.
-    fn around_viewed(&self, out: &mut Candidates<'a>) {
+    fn around_viewed(&self, out: &mut Candidates) {
         let mut nodes: Vec<Node> = Vec::with_capacity(4);
         for did in &self.known.viewed {
             let node = self.catalog.node_of(did.index);
             if nodes.len() < 4 && !nodes.contains(&node) {
                 nodes.push(node);
-                self.best_of(node, 0.3, Ground::leaf(Why::Category, self.catalog.leaf_of(node)), out);
+                self.best_of(node, 0.3, Ground::category(Why::Category, node), out);
             }
         }
     }
 
-    fn newest(&self, out: &mut Candidates<'a>) {
+    fn newest(&self, out: &mut Candidates) {
         let newest = match self.wanted {
             [node] => self.shelf.rack(*node).map_or(&[][..], |rack| &rack.newest),
             _ => &self.shelf.newest,
@@ -420,7 +453,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn pinned(&self, out: &mut Candidates<'a>) {
+    fn pinned(&self, out: &mut Candidates) {
         let named: Vec<Index> = self.request.pinned.iter().filter_map(|sku| self.catalog.index_of_sku(sku)).collect();
         let pinned = if self.request.pinned.is_empty() { &self.shelf.pinned } else { &named };
         let allowed = pinned.iter().copied().filter(|index| self.is_allowed(*index, Slack::None));
@@ -436,14 +469,14 @@ impl<'a> Desk<'a> {
     }
 
     /// Proposes what sells best in a category, in the member's price band first.
-    fn best_of(&self, node: Node, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
+    fn best_of(&self, node: Node, strength: f64, ground: Ground, out: &mut Candidates) {
         let Some(rack) = self.shelf.rack(node) else { return };
         let in_band = self.known.band.map_or(&[][..], |band| &rack.bands[band]);
         self.take(in_band.iter().copied(), strength, ground, out);
         self.take(rack.popular.iter().copied(), 0.8 * strength, ground, out);
     }
 
-    fn take(&self, list: impl Iterator<Item = Index>, strength: f64, ground: Ground<'a>, out: &mut Candidates<'a>) {
+    fn take(&self, list: impl Iterator<Item = Index>, strength: f64, ground: Ground, out: &mut Candidates) {
         let mut strength = strength;
         let allowed = list.take(LOOKED_PER_SOURCE).filter(|index| self.is_allowed(*index, Slack::None));
         for index in allowed.take(PER_SOURCE) {
@@ -453,11 +486,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Lets the rules choose among the candidates, then among what sells best.
-    fn choose(&self, candidates: &Candidates<'a>) -> Vec<Pick> {
-        // No score is negative, so their bits are ordered like them, and whole numbers are sorted faster.
-        let mut ranked: Vec<(u64, u32)> =
-            candidates.all.iter().map(|candidate| candidate.score.to_bits()).zip(0..).collect();
-        ranked.sort_unstable_by_key(|(score, _)| Reverse(*score));
+    fn choose(&self, Ranking { candidates, order, .. }: &mut Ranking) -> Vec<Pick> {
         let mut choice = Choice::new(self.request.n.min(PICKS_MAX));
         let explored = self.explored();
         if let Some(index) = explored {
@@ -467,7 +496,7 @@ impl<'a> Desk<'a> {
             if choice.is_full() || (slack > Slack::SameCategory && !choice.chosen.is_empty()) {
                 break;
             }
-            for equal in ranked.chunk_by_mut(|(a, _), (b, _)| a == b) {
+            for equal in order.chunk_by_mut(|(a, _), (b, _)| a == b) {
                 if choice.is_full() {
                     break;
                 }
@@ -484,8 +513,8 @@ impl<'a> Desk<'a> {
             // It is chosen first, so that it counts among its category, and shown last.
             choice.chosen.rotate_left(1);
         }
-        let pick = |(index, ground): (Index, Ground<'a>)| {
-            let reason = self.told(index, ground).into();
+        let pick = |(index, ground): (Index, Ground)| {
+            let reason = self.why(index, ground).told(self.catalog, index);
             Pick { product: self.catalog.at(index).id, reason }
         };
         choice.chosen.into_iter().map(pick).collect()
@@ -493,7 +522,7 @@ impl<'a> Desk<'a> {
 
     /// What the reader is told. Why the tables speak for a product is looked for only now: it costs more than the
     /// score, and only what is shown needs it.
-    fn told(&self, index: Index, ground: Ground<'a>) -> Ground<'a> {
+    fn why(&self, index: Index, ground: Ground) -> Ground {
         match ground {
             Ground { why: Why::Bought, on: None } => match self.because(index) {
                 popular if popular.why == Why::Popular => self.follows(index).unwrap_or(popular),
@@ -509,10 +538,10 @@ impl<'a> Desk<'a> {
     }
 
     /// Fills what is left with what sells best, in the categories asked for or in all.
-    fn fill(&self, choice: &mut Choice<'a>, slack: Slack) {
+    fn fill(&self, choice: &mut Choice, slack: Slack) {
         if self.request.category.is_some() && slack < Slack::OtherCategory {
             for node in self.wanted {
-                let ground = Ground::leaf(Why::Category, self.catalog.leaf_of(*node));
+                let ground = Ground::category(Why::Category, *node);
                 let rack = self.shelf.rack(*node).map_or(&[][..], |rack| &rack.popular);
                 for index in self.rested(rack) {
                     choice.admit(self, index, slack, ground);
@@ -530,14 +559,14 @@ impl<'a> Desk<'a> {
 }
 
 /// What has been chosen for one block so far.
-struct Choice<'a> {
+struct Choice {
     n: usize,
-    chosen: Vec<(Index, Ground<'a>)>,
+    chosen: Vec<(Index, Ground)>,
     nodes: Vec<Node>,
 }
 
-impl<'a> Choice<'a> {
-    fn new(n: usize) -> Choice<'a> {
+impl Choice {
+    fn new(n: usize) -> Choice {
         Choice { n, chosen: Vec::with_capacity(n), nodes: Vec::with_capacity(n) }
     }
 
@@ -545,7 +574,7 @@ impl<'a> Choice<'a> {
         self.chosen.len() >= self.n
     }
 
-    fn admit(&mut self, desk: &Desk<'_>, index: Index, slack: Slack, ground: Ground<'a>) {
+    fn admit(&mut self, desk: &Desk<'_>, index: Index, slack: Slack, ground: Ground) {
         if self.is_full() || self.chosen.iter().any(|(chosen, _)| *chosen == index) || !desk.is_allowed(index, slack) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::catalog::Product;
+use crate::domain::catalog::{Catalog, Index, Node, Product};
 use crate::domain::tagging::{BRAND, INTEREST};
 use crate::text_enum;
 
@@ -90,10 +90,9 @@ impl Why {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reason {
     pub why: Why,
-    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`],
-    /// the suite for [`Why::Suite`], for
-    /// [`Why::Bought`], [`Why::Alike`] and [`Why::Next`] the last part of the category of what the member bought or
-    /// looked at.
+    /// The last part of a category for [`Why::Interest`] and [`Why::Category`], the brand for [`Why::Brand`], the
+    /// suite for [`Why::Suite`], for [`Why::Bought`], [`Why::Alike`] and [`Why::Next`] the last part of the category of
+    /// what the member bought or looked at.
     pub on: Option<Arc<str>>,
 }
 
@@ -129,42 +128,26 @@ impl Reason {
     }
 }
 
-/// A reason as long as nobody is told it: it borrows what it rests on.
+/// A reason as long as nobody is told it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Ground<'a> {
+pub(super) struct Ground {
     pub why: Why,
-    pub on: Option<On<'a>>,
+    /// The category it rests on; a brand or a suite is the product's own.
+    pub on: Option<Node>,
 }
 
-/// What a reason rests on, in whatever form it lies at hand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum On<'a> {
-    /// The last part of a category.
-    Leaf(&'a Arc<str>),
-    /// A brand or a suite.
-    Name(&'a str),
-}
-
-impl<'a> Ground<'a> {
-    pub(super) fn plain(why: Why) -> Ground<'a> {
+impl Ground {
+    pub(super) fn plain(why: Why) -> Ground {
         Ground { why, on: None }
     }
 
-    pub(super) fn leaf(why: Why, leaf: &'a Arc<str>) -> Ground<'a> {
-        Ground { why, on: Some(On::Leaf(leaf)) }
+    pub(super) fn category(why: Why, node: Node) -> Ground {
+        Ground { why, on: Some(node) }
     }
 
-    pub(super) fn name(why: Why, name: &'a str) -> Ground<'a> {
-        Ground { why, on: Some(On::Name(name)) }
-    }
-}
-
-impl From<Ground<'_>> for Reason {
-    fn from(Ground { why, on }: Ground<'_>) -> Reason {
-        let told = |on: On<'_>| match on {
-            On::Leaf(leaf) => leaf.clone(),
-            On::Name(name) => name.into(),
-        };
-        Reason { why, on: on.map(told) }
+    /// What the reader of a product is told.
+    pub(super) fn told(self, catalog: &Catalog, index: Index) -> Reason {
+        let own = || self.why.rests_on(catalog.at(index)).map(Arc::from);
+        Reason { why: self.why, on: self.on.map(|node| catalog.leaf_of(node).clone()).or_else(own) }
     }
 }

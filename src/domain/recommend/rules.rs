@@ -27,7 +27,7 @@ impl Desk<'_> {
     }
 
     /// What was shown and ignored weighs less. What the marketer chose stays.
-    pub(super) fn tire(&self, candidates: &mut Candidates<'_>) {
+    pub(super) fn tire(&self, candidates: &mut Candidates) {
         for candidate in candidates.all.iter_mut().filter(|candidate| candidate.ground.why != Why::Pinned) {
             candidate.score *= IGNORED_WEIGHS.powi(self.ignored(candidate.index).min(9) as i32);
         }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::blend::{Mind, Own};
-use super::{Act, History};
+use super::{Act, History, Ranking};
 use crate::domain::catalog::{BANDS, Catalog, Index, Shelf};
 
 /// Products bought and looked at that are asked for their neighbours, the latest.
@@ -16,6 +16,8 @@ const VIEWED_ASKED: usize = 20;
 pub struct Sitting {
     pub(super) taken: Vec<i64>,
     pub(super) known: OnceCell<Known>,
+    /// What the last block was chosen from.
+    pub(super) ranking: Option<Ranking>,
 }
 
 impl Sitting {

@@ -16,7 +16,7 @@ const COMMON: f64 = 0.3;
 
 impl<'a> Desk<'a> {
     /// Proposes what the member is likeliest to want, by the weighed signs of the tables.
-    pub(super) fn learned(&self, out: &mut Candidates<'a>) {
+    pub(super) fn learned(&self, out: &mut Candidates) {
         let Some(mind) = self.mind() else { return };
         let popular = &self.shelf.popular[..self.shelf.popular.len().min(POPULAR_ASKED)];
         let mut strength = FIRST;
@@ -36,7 +36,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The reason for a product that the tables proposed: what of the member's own speaks for it most.
-    pub(super) fn because(&self, index: Index) -> Ground<'a> {
+    pub(super) fn because(&self, index: Index) -> Ground {
         let Some(mind) = self.mind() else { return Ground::plain(Why::Popular) };
         if let Some(own) = self.known.own.iter().find(|own| own.product == index) {
             return Ground::plain(if own.times > 0 { Why::Again } else { Why::Viewed });
@@ -58,7 +58,7 @@ impl<'a> Desk<'a> {
         match strongest {
             Some((_, own)) => {
                 let why = if own.times > 0 { Why::Bought } else { Why::Alike };
-                Ground::leaf(why, self.catalog.leaf_of(self.catalog.node_of(own.product)))
+                Ground::category(why, self.catalog.node_of(own.product))
             }
             None => Ground::plain(Why::Popular),
         }

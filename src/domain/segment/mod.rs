@@ -1,7 +1,8 @@
 //! The segment language: who is meant, in words a marketer can write and a database can answer.
 //!
-//! One tree, three faces: the text below ([`parse`], [`Segment`]'s `Display`), JSON ([`Segment::from_json`], serde), and
-//! SQL (`store::segment`). [`Subject`] answers the same question in memory; a test holds the two to the same answer.
+//! One tree, three faces: the text below ([`parse`], [`Segment`]'s `Display`), JSON ([`Segment::from_json`], serde),
+//! and SQL (`store::segment`). [`Subject`] answers the same question in memory; a test holds the two to the same
+//! answer.
 //!
 //! ```text
 //! points >= 500 and not tag("brand:casarte") >= 1

@@ -1,5 +1,5 @@
-//! What a provider tells of our mails, with the effects of a returned mail. The provider proved itself, so it may speak of
-//! an address that we mailed; a message is settled only by our own token, or by the id that the provider itself gave
+//! What a provider tells of our mails, with the effects of a returned mail. The provider proved itself, so it may speak
+//! of an address that we mailed; a message is settled only by our own token, or by the id that the provider itself gave
 //! the mail when it took it.
 
 use std::sync::Arc;

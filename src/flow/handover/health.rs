@@ -60,7 +60,8 @@ impl Health {
         trouble.filter(|_| !self.is_up(now_ms))
     }
 
-    /// The route could not be used. Of many couriers that see one failure, the first counts it. Returns when to try again.
+    /// The route could not be used. Of many couriers that see one failure, the first counts it. Returns when to try
+    /// again.
     pub fn failed(&self, now_ms: i64) -> i64 {
         let until = self.retry_at_ms();
         if until > now_ms {

@@ -2,8 +2,8 @@
 //!
 //! One thread reads and parses ([`lines`], [`csv`], [`table`], [`field`]: everything that can be judged from the row
 //! itself is judged here), and hands over rows that mean something. The other side matches a batch of them against the
-//! database and writes what is new ([`members`], [`products`], [`orders`], [`events`], [`suppressions`]). A row that is refused on either
-//! side goes to `FILE.rejected.csv`, and the others go on.
+//! database and writes what is new ([`members`], [`products`], [`orders`], [`events`], [`suppressions`]). A row that is
+//! refused on either side goes to `FILE.rejected.csv`, and the others go on.
 //!
 //! A batch is one transaction of about [`BATCH_MS`]: it is there or it is not, and since a row that stands already
 //! changes nothing, running the same file again finishes what a crash cut short.

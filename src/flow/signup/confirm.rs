@@ -27,8 +27,8 @@ pub async fn standing(conn: Conn<'_>, run: u32, message: i64, now_ms: i64) -> Re
     })
 }
 
-/// The reader of the mail says that the wish was meant: consent is granted, with a log entry that names the words of the
-/// form, who asked and who confirmed, and what of the suppression list ended with it.
+/// The reader of the mail says that the wish was meant: consent is granted, with a log entry that names the words of
+/// the form, who asked and who confirmed, and what of the suppression list ended with it.
 ///
 /// # Crash
 /// The consent with its proof, or nothing.

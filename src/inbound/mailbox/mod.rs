@@ -1,8 +1,9 @@
-//! A mailbox of another mail system as a way by which mail comes back: read over IMAP (RFC 9051, 3501) or POP3 (RFC 1939).
+//! A mailbox of another mail system as a way by which mail comes back: read over IMAP (RFC 9051, 3501) or POP3 (RFC
+//! 1939).
 //!
 //! What is in there may be anybody's. So a mail is read without a trace, removed only when the caller says that it is
-//! ours, and named by what the server promises to keep (UID with its UIDVALIDITY, UIDL). Everything that a server says is
-//! bounded: lines, literals, lists, and the time for each.
+//! ours, and named by what the server promises to keep (UID with its UIDVALIDITY, UIDL). Everything that a server says
+//! is bounded: lines, literals, lists, and the time for each.
 
 mod imap;
 mod pop3;

@@ -133,8 +133,8 @@ fn verify(algorithm: &'static dyn VerificationAlgorithm, public: &[u8], message:
     UnparsedPublicKey::new(algorithm, public).verify(message, &signature).is_ok()
 }
 
-/// The public key in an X.509 certificate (RFC 5280 §4.1), as DER of SubjectPublicKeyInfo. The certificate itself is not
-/// judged: it is trusted for where it came from.
+/// The public key in an X.509 certificate (RFC 5280 §4.1), as DER of SubjectPublicKeyInfo. The certificate itself is
+/// not judged: it is trusted for where it came from.
 pub fn certificate_key(der: &[u8]) -> Option<&[u8]> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;

@@ -18,7 +18,8 @@ const CLICKED: &str = "select product_id, at_ms from touch
      where member_id = ?1 and at_ms > ?2 and kind = 'click' and class = 'human' and product_id is not null";
 const BOUGHT: &str = "select l.product_id, o.ordered_at_ms from orders o join order_line l on l.orders_id = o.id
      where o.member_id = ?1 and o.ordered_at_ms > ?2 and o.status in ('completed', 'pending')";
-/// The mail being made is not among those that were sent, nor one in doubt, so a second try shows what the first showed.
+/// The mail being made is not among those that were sent, nor one in doubt, so a second try shows what the first
+/// showed.
 const MAILS: &str = "select coalesce(g.armed_at_ms, g.sent_at_ms, 0), s.body
      from message g join shown s on s.run_id = g.run_id and s.message_id = g.id
      where g.run_id in (select id from run order by id desc limit ?2) and g.origin = ?1 and g.seq = 0

@@ -48,8 +48,8 @@ type Mails = HashMap<i64, Vec<(i64, Vec<i64>)>>;
 /// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
 /// second try shows what the first one showed.
 async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
-    // The mail of each is looked up by itself: that its origin is its member, PostgreSQL takes for so rare that it begins
-    // with all mails of all members.
+    // The mail of each is looked up by itself: that its origin is its member, PostgreSQL takes for so rare that it
+    // begins with all mails of all members.
     const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",

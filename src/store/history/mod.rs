@@ -1,7 +1,7 @@
 //! What picking products knows of each member, for a whole claim at once.
 //!
-//! PostgreSQL is asked one statement per kind of behaviour ([`gathered`]). SQLite is asked member by member on a thread of
-//! its own ([`direct`]): there a question costs nothing but its answer, and an answer as JSON several times as much.
+//! PostgreSQL is asked one statement per kind of behaviour ([`gathered`]). SQLite is asked member by member on a thread
+//! of its own ([`direct`]): there a question costs nothing but its answer, and an answer as JSON several times as much.
 
 mod direct;
 mod gathered;
@@ -65,8 +65,8 @@ fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
     acts.truncate(most);
 }
 
-/// What was shown and not clicked from then on, and how often: of `mails`, each with when it was sent and the products it
-/// showed, the latest.
+/// What was shown and not clicked from then on, and how often: of `mails`, each with when it was sent and the products
+/// it showed, the latest.
 fn ignored(mut mails: Vec<(i64, Vec<i64>)>, clicked: impl Fn(i64) -> Option<i64>) -> Vec<(i64, u32)> {
     mails.sort_unstable_by_key(|(at_ms, _)| -at_ms);
     mails.truncate(MAILS_MINDED);

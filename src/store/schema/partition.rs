@@ -24,8 +24,8 @@ pub struct Cut {
     high: i64,
 }
 
-/// The partitions that should be there as of `now_ms`: touches and events of the next months, messages of the next runs.
-/// Only what no row can be in yet.
+/// The partitions that should be there as of `now_ms`: touches and events of the next months, messages of the next
+/// runs. Only what no row can be in yet.
 pub fn cuts(now_ms: i64, last_run: i64) -> Vec<Cut> {
     let mut cuts = Vec::new();
     let today = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();

@@ -36,8 +36,8 @@ pub struct Where {
 }
 
 impl Where {
-    /// A statement around it: `text` holds `{where}` once, and its own placeholders `$1 … $n` take `leading`, where n + 1
-    /// is the first placeholder the predicate was compiled for.
+    /// A statement around it: `text` holds `{where}` once, and its own placeholders `$1 … $n` take `leading`, where n +
+    /// 1 is the first placeholder the predicate was compiled for.
     ///
     /// # Panics
     /// When these numbers do not fit, which is a mistake in the caller's text.
@@ -94,7 +94,8 @@ pub(super) enum Shown {
 }
 
 /// PostgreSQL turns every `exists` that must hold into a join, and plans the order of joins at a cost that grows with
-/// their factorial: 245 of them took more than a minute. Above so many, `is true` around the condition keeps them subqueries.
+/// their factorial: 245 of them took more than a minute. Above so many, `is true` around the condition keeps them
+/// subqueries.
 const JOINS_MAX: usize = 6;
 
 /// A piece of SQL, and whether it is never null.
@@ -387,7 +388,8 @@ impl<'r> Compiler<'r> {
         }
     }
 
-    /// The product behind `e`, joined in this order on SQLite too (which a `cross join` demands there), and what it must be.
+    /// The product behind `e`, joined in this order on SQLite too (which a `cross join` demands there), and what it
+    /// must be.
     fn products(&mut self, products: &Products) -> (&'static str, String) {
         if products.is_any() {
             return ("", String::new());

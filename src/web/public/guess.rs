@@ -1,7 +1,7 @@
 //! Who guesses tokens is slowed: each address may be wrong so often, then it is told to wait.
 //!
-//! Only requests whose token proved nothing are counted, so nobody with a true link ever waits. There is a fixed number of
-//! places: addresses share them by a hash nobody outside can foresee, and those that share one are wrong together.
+//! Only requests whose token proved nothing are counted, so nobody with a true link ever waits. There is a fixed number
+//! of places: addresses share them by a hash nobody outside can foresee, and those that share one are wrong together.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;

@@ -1,8 +1,9 @@
-//! The listener that faces the world: the links of sent mails, the sign-up form, what mail providers tell, and nothing else.
+//! The listener that faces the world: the links of sent mails, the sign-up form, what mail providers tell, and nothing
+//! else.
 //!
-//! Every link is asked for with a sealed token (see [`crate::base::token`]); what a provider tells proves itself. `GET` and `HEAD` never change
-//! anything but the record of touches; what changes consent is a `POST`. No cookies, no redirect but to an address
-//! that we put into the mail ourselves.
+//! Every link is asked for with a sealed token (see [`crate::base::token`]); what a provider tells proves itself. `GET`
+//! and `HEAD` never change anything but the record of touches; what changes consent is a `POST`. No cookies, no
+//! redirect but to an address that we put into the mail ourselves.
 
 mod certificates;
 mod guess;

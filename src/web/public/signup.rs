@@ -1,5 +1,5 @@
-//! The sign-up form. `GET` shows, `POST` asks; the mail that comes back leads to a page whose button alone grants consent,
-//! because scanners follow every link of a mail (double opt-in).
+//! The sign-up form. `GET` shows, `POST` asks; the mail that comes back leads to a page whose button alone grants
+//! consent, because scanners follow every link of a mail (double opt-in).
 
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;

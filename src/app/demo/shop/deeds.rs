@@ -114,7 +114,8 @@ impl Deeds {
     }
 }
 
-/// A moment by day in the member's zone, the nearer to now the likelier, and likelier still on the 26th, the members' day.
+/// A moment by day in the member's zone, the nearer to now the likelier, and likelier still on the 26th, the members'
+/// day.
 fn when(dice: &mut Dice, person: &Person, now_ms: i64) -> i64 {
     let since_days = ((now_ms - person.joined_at_ms) / DAY_MS).clamp(1, HISTORY_DAYS);
     let recency = match person.zeal {

@@ -42,7 +42,8 @@ pub trait Method {
     /// Adds to `scores`, one for each product and all 0; what stays 0 follows by popularity.
     fn score(&self, past: &[Deed], scores: &mut [f32]);
 
-    /// The list itself, best first, where it is more than the highest scores: of each facet the first that belong to it.
+    /// The list itself, best first, where it is more than the highest scores: of each facet the first that belong to
+    /// it.
     fn list(&self, _member: usize, _past: &[Deed]) -> Option<Vec<u32>> {
         None
     }
