@@ -1,12 +1,13 @@
-//! The writers of turns: each takes every turn that is waiting for it, runs them in one transaction, commits once. No
-//! timer gathers the batch: the commit before it does, and where threads wait for a processor, those that are at work
-//! on a turn just now. A turn goes to the line that has the least to do.
+//! The writers of turns: whoever is free takes every turn that is waiting, runs them in one transaction, commits once.
+//! No timer gathers the batch: the commit before it does, and where threads wait for a processor, those that are at
+//! work on a turn just now. While one commits, the next begins as soon as it has as many: each commit costs the same
+//! again, so two small ones are dearer than two of a size.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::turn::{self, Turn, Writer};
 use crate::store::Db;
@@ -37,29 +38,55 @@ struct Item {
 
 /// The slots' handle on the writers; cheap to clone. They end when the last handle is dropped.
 #[derive(Clone)]
-pub struct Turns(Arc<[Line]>);
+pub struct Turns(mpsc::Sender<Item>);
 
-struct Line {
-    items: mpsc::Sender<Item>,
-    /// Turns handed in and not answered.
-    under_way: AtomicUsize,
+/// Where the writers of all lines take turns from.
+struct Waiting {
+    items: Mutex<mpsc::Receiver<Item>>,
+    /// Turns being committed.
+    committing: AtomicUsize,
+    /// Told when a commit ended.
+    ended: Notify,
 }
 
-/// A turn under way on a line, until it is dropped.
-struct UnderWay<'l>(&'l Line);
+/// So many turns being committed, until it is dropped.
+struct Committing<'w>(&'w Waiting, usize);
 
-impl<'l> UnderWay<'l> {
-    /// On the line with the least to do, the first of equal ones.
-    fn on(lines: &'l [Line]) -> UnderWay<'l> {
-        let least = lines.iter().min_by_key(|line| line.under_way.load(Ordering::Relaxed)).expect("there is a line");
-        least.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(least)
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.0.committing.fetch_sub(self.1, Ordering::Relaxed);
+        self.0.ended.notify_one();
     }
 }
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+impl Waiting {
+    /// Fills `batch`, and counts it among what is being committed; `None` when the last handle was dropped.
+    async fn gather(&self, batch: &mut Vec<Item>) -> Option<Committing<'_>> {
+        let mut items = self.items.lock().await;
+        items.recv_many(batch, TURNS_BATCH_MAX).await;
+        while !batch.is_empty() {
+            // As long as others who were at work meanwhile hand in more.
+            let mut known = 0;
+            while batch.len() > known && batch.len() < TURNS_BATCH_MAX {
+                known = batch.len();
+                std::thread::yield_now();
+                while batch.len() < TURNS_BATCH_MAX
+                    && let Ok(item) = items.try_recv()
+                {
+                    batch.push(item);
+                }
+            }
+            let left = TURNS_BATCH_MAX - batch.len();
+            if left == 0 || batch.len() >= self.committing.load(Ordering::Relaxed) {
+                break;
+            }
+            tokio::select! {
+                more = items.recv_many(batch, left) => if more == 0 { break },
+                () = self.ended.notified() => {}
+            }
+        }
+        self.committing.fetch_add(batch.len(), Ordering::Relaxed);
+        (!batch.is_empty()).then(|| Committing(self, batch.len()))
     }
 }
 
@@ -71,13 +98,11 @@ impl Turns {
         epoch: i64,
         committed: impl Fn(usize, Duration) + Clone + Send + 'static,
     ) -> (Turns, Vec<impl Future<Output = ()> + Send>) {
-        let line = |line| {
-            let (items, waiting) = mpsc::channel(TURNS_WAITING_MAX);
-            let written = write(db.clone(), Writer { epoch, line }, waiting, committed.clone());
-            (Line { items, under_way: AtomicUsize::new(0) }, written)
-        };
-        let (lines, writers): (Vec<Line>, Vec<_>) = (0..db.lines()).map(line).unzip();
-        (Turns(lines.into()), writers)
+        let (items, waiting) = mpsc::channel(TURNS_WAITING_MAX);
+        let (items, waiting) = (Turns(items), Mutex::new(waiting));
+        let waiting = Arc::new(Waiting { items: waiting, committing: AtomicUsize::new(0), ended: Notify::new() });
+        let line = |line| write(db.clone(), Writer { epoch, line }, waiting.clone(), committed.clone());
+        (items, (0..db.lines()).map(line).collect())
     }
 
     /// Hands in a turn; returns, after it is durable, whether its arm was granted.
@@ -86,8 +111,7 @@ impl Turns {
     /// [`TurnError::NotWritten`]: the commit failed or got no answer. Its settle must be handed in again.
     pub async fn take(&self, turn: Turn) -> Result<bool, TurnError> {
         let (answer, answered) = oneshot::channel();
-        let under_way = UnderWay::on(&self.0);
-        under_way.0.items.send(Item { turn, answer }).await.map_err(|_| TurnError::Ended)?;
+        self.0.send(Item { turn, answer }).await.map_err(|_| TurnError::Ended)?;
         answered.await.map_err(|_| TurnError::Ended)?.map_err(TurnError::NotWritten)
     }
 
@@ -108,20 +132,9 @@ impl Turns {
     }
 }
 
-async fn write(db: Db, writer: Writer, mut waiting: mpsc::Receiver<Item>, committed: impl Fn(usize, Duration)) {
+async fn write(db: Db, writer: Writer, waiting: Arc<Waiting>, committed: impl Fn(usize, Duration)) {
     let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
-    while waiting.recv_many(&mut batch, TURNS_BATCH_MAX).await > 0 {
-        // As long as others who were at work meanwhile hand in more.
-        let mut known = 0;
-        while batch.len() > known && batch.len() < TURNS_BATCH_MAX {
-            known = batch.len();
-            std::thread::yield_now();
-            while batch.len() < TURNS_BATCH_MAX
-                && let Ok(item) = waiting.try_recv()
-            {
-                batch.push(item);
-            }
-        }
+    while let Some(_committing) = waiting.gather(&mut batch).await {
         let began = tokio::time::Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
         match turn::commit(&db, writer, &turns).await {
