@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Row, Transaction};
+use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction};
 
 use super::{BOUGHT_WITHIN_MS, LOOKS_MAX, RUNS_LOOKED, VIEWED_WITHIN_MS, ignored, looks, tidy};
 use crate::domain::engagement::{Decay, SCORE_MIN};
@@ -20,10 +20,10 @@ const BOUGHT: &str = "select l.product_id, o.ordered_at_ms from orders o join or
      where o.member_id = ?1 and o.ordered_at_ms > ?2 and o.status in ('completed', 'pending')";
 /// The mail being made is not among those that were sent, nor one in doubt, so a second try shows what the first
 /// showed.
-const MAILS: &str = "select coalesce(g.armed_at_ms, g.sent_at_ms, 0), s.body
+const MAIL: &str = "select coalesce(g.armed_at_ms, g.sent_at_ms, 0), s.body
      from message g join shown s on s.run_id = g.run_id and s.message_id = g.id
-     where g.run_id in (select id from run order by id desc limit ?2) and g.origin = ?1 and g.seq = 0
-       and g.member_id = ?1 and g.state = 'sent'";
+     where g.run_id = ?1 and g.origin = ?2 and g.seq = 0 and g.member_id = ?2 and g.state = 'sent'";
+const RUNS: &str = "select id from run order by id desc limit ?1";
 const TAGS: &str = "select tag_id, lscore from member_tag where member_id = ?1";
 const TAG: &str = "select key, half_life_ms, ceiling from tag where id = ?1";
 
@@ -49,10 +49,12 @@ struct Desk<'t> {
     now_ms: i64,
     /// The names of looks at products.
     looks: Vec<i64>,
+    /// The latest runs.
+    runs: Vec<i64>,
     viewed: CachedStatement<'t>,
     clicked: CachedStatement<'t>,
     bought: CachedStatement<'t>,
-    mails: CachedStatement<'t>,
+    mail: CachedStatement<'t>,
     tags: CachedStatement<'t>,
     tag: CachedStatement<'t>,
     known: HashMap<i64, (Arc<str>, Decay)>,
@@ -63,10 +65,11 @@ impl<'t> Desk<'t> {
         Ok(Desk {
             now_ms,
             looks: every(&mut tx.prepare_cached(looks!())?, [], |row| row.get(0))?,
+            runs: every(&mut tx.prepare_cached(RUNS)?, [RUNS_LOOKED], |row| row.get(0))?,
             viewed: tx.prepare_cached(VIEWED)?,
             clicked: tx.prepare_cached(CLICKED)?,
             bought: tx.prepare_cached(BOUGHT)?,
-            mails: tx.prepare_cached(MAILS)?,
+            mail: tx.prepare_cached(MAIL)?,
             tags: tx.prepare_cached(TAGS)?,
             tag: tx.prepare_cached(TAG)?,
             known: HashMap::new(),
@@ -83,7 +86,10 @@ impl<'t> Desk<'t> {
         let clicks = every(&mut self.clicked, (id, since), act)?;
         viewed.extend(&clicks);
         let mail = |row: &Row<'_>| Ok((row.get(0)?, Shown::products_of(row.get_ref(1)?.as_str()?)));
-        let mails = every(&mut self.mails, (id, RUNS_LOOKED), mail)?;
+        let mut mails = Vec::with_capacity(self.runs.len());
+        for run in &self.runs {
+            mails.extend(self.mail.query_row((run, id), mail).optional()?);
+        }
         let clicked = |product| clicks.iter().filter(|act| act.product == product).map(|act| act.at_ms).max();
         let bought = every(&mut self.bought, (id, self.now_ms - BOUGHT_WITHIN_MS), act)?;
         Ok(History {

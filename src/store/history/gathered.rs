@@ -48,18 +48,18 @@ type Mails = HashMap<i64, Vec<(i64, Vec<i64>)>>;
 /// The records of mails of the last runs that were sent: the mail being made is not among them, nor one in doubt, so a
 /// second try shows what the first one showed.
 async fn last_mails(conn: Conn<'_>, wanted: &str) -> Result<Mails, StoreError> {
-    // The mail of each is looked up by itself: that its origin is its member, PostgreSQL takes for so rare that it
-    // begins with all mails of all members.
+    // The fences (`offset 0`) have each mail looked up by itself: of tables that are young PostgreSQL believes that
+    // reading all mails of all members is less.
     const SQL: &str = gather!(
         "with row(id) as (select cast(value ->> 0 as bigint) from",
         "$1",
-        "), last(id) as (select id from run order by id desc limit $2),
-            mail(run_id, id) as materialized (select last.id, (select m.id from message m
-              where m.run_id = last.id and m.origin = row.id and m.seq = 0 and m.member_id = row.id) from row cross join last)",
-        "member_id, at_ms, body" from "select g.member_id, coalesce(g.armed_at_ms, g.sent_at_ms) as at_ms, s.body
-           from mail join message g on g.run_id = mail.run_id and g.id = mail.id
-           join shown s on s.run_id = g.run_id and s.message_id = g.id
-           where g.state = 'sent'"
+        "), last(id) as (select id from run order by id desc limit $2)",
+        "member_id, at_ms, body" from "select row.id as member_id, g.at_ms, s.body from row cross join last
+           cross join lateral (select m.id, coalesce(m.armed_at_ms, m.sent_at_ms) as at_ms from message m
+             where m.run_id = last.id and m.origin = row.id and m.seq = 0 and m.member_id = row.id
+               and m.state = 'sent' offset 0) g
+           cross join lateral (select x.body from shown x
+             where x.run_id = last.id and x.message_id = g.id offset 0) s"
     )
     .postgres;
     let found: String = on!(conn, "load what was shown", c => sqlx::query_scalar(SQL).bind(wanted).bind(RUNS_LOOKED).fetch_one(&mut *c).await)?;
