@@ -38,6 +38,7 @@ pub(super) struct Ready {
     pub locale: String,
     pub lang: Lang,
     pub texts: Arc<BTreeMap<String, String>>,
+    pub reasons: Arc<texts::Reasons>,
     /// Names of its templates within Tera.
     pub names: Names,
     files: [File; 4],
@@ -224,7 +225,8 @@ fn ready(source: &Source, part: &Part, slots: &mut Slots, warnings: &mut Vec<Fau
         File::new(&names.html, html_path, part.html.clone(), 0, html),
         File::new(&names.text, text_path, text, 0, text_patches),
     ];
-    Ready { locale: locale.clone(), lang, texts: Arc::new(part.texts.clone()), names, files }
+    let reasons = Arc::new(texts::Reasons::new(&part.texts, lang));
+    Ready { locale: locale.clone(), lang, texts: Arc::new(part.texts.clone()), reasons, names, files }
 }
 
 impl File {

@@ -14,6 +14,7 @@ use crate::domain::member::Member;
 use crate::domain::recommend::{History, Occasion, Request, Sitting};
 
 use super::numbers::Lang;
+use super::texts::Reasons;
 use super::{filters, functions};
 
 /// What the functions of one press reach.
@@ -27,6 +28,7 @@ pub struct Desk {
     pub lang: Lang,
     pub zone: Option<(String, TimeZone)>,
     pub texts: Arc<BTreeMap<String, String>>,
+    pub reasons: Arc<Reasons>,
     /// What its blocks share, so that no product is shown twice.
     pub sitting: Sitting,
     /// The blocks of this mail: its text part shows what its HTML shows.

@@ -1,6 +1,9 @@
 //! What a template can call. None does I/O; all they reach is the desk of the mail being rendered.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use serde::Serialize;
 use tera::{Error, Kwargs, Map, State, Tera, TeraResult, Value};
 
 use crate::base::text::clean;
@@ -11,7 +14,6 @@ use crate::domain::recommend::{Pick, Reason, Request, Strategy, pick};
 use super::bounds::{PRODUCT_CALLS_MAX, PRODUCTS_MAX, RANGE_MAX, VALUE_BYTES_MAX};
 use super::desk::{Block, Desk, DeskRef};
 use super::links::{mark, too_many_sealed};
-use super::texts;
 
 /// Every function with its arguments and what it answers: what `template check --fields` prints.
 pub const FUNCTIONS: &[(&str, &str)] = &[
@@ -124,30 +126,47 @@ fn product_value(desk: &mut Desk, product: &Product, reason: &Reason) -> Value {
     if desk.currency != currency {
         currency.clone_into(&mut desk.currency);
     }
-    let key = format!("reason_{}", reason.why);
-    let why = desk.texts.get(&key).map_or_else(|| texts::reason(reason, desk.lang), String::as_str);
-    let mut map = Map::with_capacity(12);
-    let mut put = |key: &'static str, value: Value| map.insert(key.into(), value);
-    put("name", plain(&product.name));
-    put("sku", plain(&product.sku));
-    put("price", Value::from(price));
-    put("currency", Value::from(currency));
-    put("image_url", plain(&product.image_url));
-    put("brand", plain(&product.brand));
-    put("category", plain(&product.category));
-    put("kind", plain(product.category_leaf()));
-    put("url", Value::from(mark('P', number)));
-    put("reason", Value::from(why));
-    put("why", Value::from(reason.why.as_str()));
-    Value::from(map)
+    let seen = Seen {
+        name: plain(&product.name),
+        sku: plain(&product.sku),
+        price,
+        currency,
+        image_url: plain(&product.image_url),
+        brand: plain(&product.brand),
+        category: plain(&product.category),
+        kind: plain(product.category_leaf()),
+        url: mark('P', number),
+        reason: desk.reasons.of(reason.why),
+        why: reason.why.as_str(),
+    };
+    Value::from_serializable(&seen)
+}
+
+/// A product as a template sees it.
+#[derive(Serialize)]
+struct Seen<'s> {
+    name: Cow<'s, str>,
+    sku: Cow<'s, str>,
+    /// Minor units.
+    price: i64,
+    currency: &'s str,
+    image_url: Cow<'s, str>,
+    brand: Cow<'s, str>,
+    category: Cow<'s, str>,
+    /// The last part of the category.
+    kind: Cow<'s, str>,
+    url: String,
+    /// Why it is shown, for the reader, and as a word.
+    reason: &'s str,
+    why: &'static str,
 }
 
 /// Text from a profile or the catalogue, fit for a template: bounded and without control characters.
-pub fn plain(text: &str) -> Value {
+pub fn plain(text: &str) -> Cow<'_, str> {
     if text.len() <= VALUE_BYTES_MAX && !text.bytes().any(|c| c < b' ') {
-        Value::from(text)
+        Cow::Borrowed(text)
     } else {
-        Value::from(clean(text, VALUE_BYTES_MAX))
+        Cow::Owned(clean(text, VALUE_BYTES_MAX))
     }
 }
 
@@ -227,31 +246,44 @@ fn now_local(desk: &mut Desk, _: Kwargs) -> TeraResult<Value> {
 
 /// The profile as the template's `member`, with the balance that is to be shown.
 pub fn member_value(member: &Member, balance: i64) -> Value {
-    let text = |text: &Option<String>| plain(text.as_deref().unwrap_or_default());
+    #[derive(Serialize)]
+    struct Profile<'p> {
+        first_name: Cow<'p, str>,
+        last_name: Cow<'p, str>,
+        name: Cow<'p, str>,
+        email: Cow<'p, str>,
+        external_id: Cow<'p, str>,
+        locale: Cow<'p, str>,
+        zone: Cow<'p, str>,
+        market: Cow<'p, str>,
+        points: i64,
+        orders: i64,
+        revenue: i64,
+        last_order_at: Option<i64>,
+    }
     let name = match (&member.first_name, &member.last_name) {
-        (Some(first), Some(last)) => plain(&format!("{first} {last}")),
+        (Some(first), Some(last)) => plain(&format!("{first} {last}")).into_owned().into(),
         (Some(only), None) | (None, Some(only)) => plain(only),
-        (None, None) => Value::from(""),
+        (None, None) => Cow::Borrowed(""),
     };
-    let mut map = Map::with_capacity(14);
-    let mut put = |key: &'static str, value: Value| map.insert(key.into(), value);
-    put("first_name", text(&member.first_name));
-    put("last_name", text(&member.last_name));
-    put("name", name);
-    put("email", plain(&member.email));
-    put("external_id", text(&member.external_id));
-    put("locale", plain(&member.locale));
-    put("zone", plain(&member.zone));
-    put("market", plain(&member.market));
-    put("points", Value::from(balance));
-    put("orders", Value::from(member.orders));
-    put("revenue", Value::from(member.revenue_minor));
-    put("last_order_at", member.last_order_at_ms.map_or_else(Value::none, Value::from));
-    Value::from(map)
+    Value::from_serializable(&Profile {
+        first_name: plain(member.first_name.as_deref().unwrap_or_default()),
+        last_name: plain(member.last_name.as_deref().unwrap_or_default()),
+        name,
+        email: plain(&member.email),
+        external_id: plain(member.external_id.as_deref().unwrap_or_default()),
+        locale: plain(&member.locale),
+        zone: plain(&member.zone),
+        market: plain(&member.market),
+        points: balance,
+        orders: member.orders,
+        revenue: member.revenue_minor,
+        last_order_at: member.last_order_at_ms,
+    })
 }
 
 /// The profile's attributes as the template's `attr`.
 pub fn attributes_value(member: &Member) -> Value {
-    let entries = member.attributes.iter().map(|(name, text)| (name.clone().into(), plain(text)));
+    let entries = member.attributes.iter().map(|(name, text)| (name.clone().into(), Value::from(&*plain(text))));
     Value::from(entries.collect::<Map>())
 }

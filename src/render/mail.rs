@@ -193,6 +193,7 @@ impl Job<'_> {
             Occasion { run: i64::from(self.stationery.run), message: self.recipient.message_id, now_ms: self.now_ms };
         desk.lang = ready.lang;
         desk.texts = ready.texts.clone();
+        desk.reasons = ready.reasons.clone();
         desk.sitting = Sitting::default();
         desk.blocks.clear();
         desk.products.clear();

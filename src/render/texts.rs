@@ -1,12 +1,29 @@
 //! The words the house itself puts into mails, in the languages it knows.
 
-use crate::domain::recommend::{Reason, Why};
+use std::collections::BTreeMap;
+
+use crate::domain::recommend::Why;
 
 use super::numbers::Lang;
 
-/// Why a product is shown, for its reader. A template's `[texts]` may say it otherwise under `reason_viewed`, ….
-pub fn reason(reason: &Reason, lang: Lang) -> &'static str {
-    match (reason.why, lang) {
+/// Why products are shown, for their readers: as the template's `[texts]` say it under `reason_viewed`, …, else as the
+/// house does.
+#[derive(Debug, Default)]
+pub struct Reasons(Vec<String>);
+
+impl Reasons {
+    pub fn new(texts: &BTreeMap<String, String>, lang: Lang) -> Reasons {
+        let said = |why: &Why| texts.get(&format!("reason_{why}")).map_or_else(|| reason(*why, lang), String::as_str);
+        Reasons(Why::ALL.iter().map(|why| said(why).to_owned()).collect())
+    }
+
+    pub fn of(&self, why: Why) -> &str {
+        self.0.get(why as usize).map_or("", String::as_str)
+    }
+}
+
+fn reason(why: Why, lang: Lang) -> &'static str {
+    match (why, lang) {
         (Why::Viewed, Lang::En) => "You looked at this",
         (Why::Viewed, Lang::Ru) => "Вы это смотрели",
         (Why::Viewed, Lang::Zh) => "您最近浏览过",
