@@ -110,7 +110,7 @@ struct Inner {
     cares: Vec<Care>,
     judge: Option<Arc<Judge>>,
     /// What is bought from next after each category.
-    next: HashMap<Node, Vec<NextCategory>>,
+    next: Vec<Vec<NextCategory>>,
 }
 
 /// Scatters ids of rows, which nobody outside can choose: a dozen times cheaper than what withstands an attacker.
@@ -158,7 +158,7 @@ pub(super) struct Shelf {
     pub suites: HashMap<String, Vec<Index>>,
     /// In their order.
     pub pinned: Vec<Index>,
-    nodes: HashMap<Node, Rack>,
+    racks: Vec<Rack>,
     /// The price band of each product within its own category, or [`NOT_SOLD`].
     bands: Vec<u8>,
 }
@@ -212,7 +212,7 @@ impl Catalog {
 
     /// What is bought from after a category, the likeliest first.
     pub(super) fn next_after(&self, node: Node) -> &[NextCategory] {
-        self.0.next.get(&node).map_or(&[], Vec::as_slice)
+        self.0.next.get(node as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Every product, by id.
@@ -250,6 +250,11 @@ impl Catalog {
 
     pub(super) fn shelf(&self, market: &str) -> &Shelf {
         self.0.shelves.get(market).unwrap_or(&self.0.anywhere)
+    }
+
+    /// How many categories there are.
+    pub(super) fn categories(&self) -> usize {
+        self.0.categories.len()
     }
 
     pub(super) fn node_of(&self, index: Index) -> Node {
@@ -298,13 +303,13 @@ impl Inner {
     }
 
     /// What the tables say of categories, by the categories of this catalogue.
-    fn next(&self, tables: &Tables) -> HashMap<Node, Vec<NextCategory>> {
+    fn next(&self, tables: &Tables) -> Vec<Vec<NextCategory>> {
         let node = |path: &str| self.named.get(path).and_then(|nodes| nodes.first()).copied();
-        let mut next: HashMap<Node, Vec<NextCategory>> = HashMap::new();
+        let mut next = vec![Vec::new(); self.categories.len()];
         for follow in &tables.follows {
             if let (Some(from), Some(to)) = (node(&follow.from), node(&follow.to)) {
                 let told = NextCategory { node: to, lift: follow.lift, lag_ms: follow.lag_ms };
-                next.entry(from).or_default().push(told);
+                next[from as usize].push(told);
             }
         }
         next
@@ -324,7 +329,8 @@ impl Inner {
         let mut newest = popular.clone();
         newest.sort_by(newer);
         popular.sort_by(|a, b| popularity[*b as usize].total_cmp(&popularity[*a as usize]).then_with(|| newer(a, b)));
-        let mut shelf = Shelf { bands: self.bands(products, market, &popular), ..Shelf::default() };
+        let racks = std::iter::repeat_with(Rack::default).take(self.categories.len()).collect();
+        let mut shelf = Shelf { bands: self.bands(products, market, &popular), racks, ..Shelf::default() };
         for index in &popular {
             let Product { brand, suite, pinned, .. } = &products[*index as usize];
             for (name, lists) in [(brand, &mut shelf.brands), (suite, &mut shelf.suites)] {
@@ -336,7 +342,7 @@ impl Inner {
                 shelf.pinned.push(*index);
             }
             for node in self.up_from(self.node_of[*index as usize]) {
-                let rack = shelf.nodes.entry(node).or_default();
+                let rack = &mut shelf.racks[node as usize];
                 rack.popular.push(*index);
                 rack.bands[shelf.bands[*index as usize] as usize].push(*index);
             }
@@ -344,7 +350,7 @@ impl Inner {
         shelf.pinned.sort_by_key(|index| products[*index as usize].pinned);
         for index in &newest {
             for node in self.up_from(self.node_of[*index as usize]) {
-                shelf.nodes.entry(node).or_default().newest.push(*index);
+                shelf.racks[node as usize].newest.push(*index);
             }
         }
         Shelf { popular, newest, ..shelf }
@@ -375,8 +381,9 @@ impl Shelf {
         self.band(index).is_some()
     }
 
+    /// What is for sale in a category; `None`: nothing.
     pub fn rack(&self, node: Node) -> Option<&Rack> {
-        self.nodes.get(&node)
+        self.racks.get(node as usize).filter(|rack| !rack.popular.is_empty())
     }
 }
 

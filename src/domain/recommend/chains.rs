@@ -131,7 +131,7 @@ impl<'a> Desk<'a> {
         let popular = self.shelf.popular.iter().take(LOOKED_MAX).copied();
         let affordable = popular.filter(|index| self.is_affordable(*index) && self.is_allowed(*index, Slack::None));
         for index in affordable.take(AFFORDABLE_MAX) {
-            if !out.indices.contains(&index) {
+            if !out.products.has(index) {
                 out.propose(index, strength, ground);
                 strength *= NEXT;
             }

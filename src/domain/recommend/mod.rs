@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod follow;
 pub mod learn;
 pub mod log;
+mod marked;
 mod pairs;
 mod reason;
 mod rules;
@@ -32,6 +33,7 @@ pub use chains::SUGGESTED_MAX;
 pub use reason::{Reason, Why};
 pub use sitting::Sitting;
 
+use marked::Marked;
 use reason::Ground;
 use sitting::{Did, Known};
 
@@ -219,17 +221,15 @@ struct Candidate {
 /// What was proposed so far, each product once.
 #[derive(Debug)]
 struct Candidates {
-    /// Their products: whether one is among them is asked for each proposal.
-    indices: Vec<Index>,
+    products: Marked,
     all: Vec<Candidate>,
 }
 
 impl Candidates {
     /// Adds a proposal; a product proposed twice gathers both strengths and keeps the stronger ground.
     fn propose(&mut self, index: Index, strength: f64, ground: Ground) {
-        // Most are new, which is found out by comparing many at once.
-        let known = if self.indices.contains(&index) { self.indices.iter().position(|i| *i == index) } else { None };
-        match known.map(|at| &mut self.all[at]) {
+        let known = self.products.has(index).then(|| self.all.iter_mut().find(|known| known.index == index));
+        match known.flatten() {
             Some(known) => {
                 known.score += strength;
                 if strength > known.strongest {
@@ -237,7 +237,7 @@ impl Candidates {
                 }
             }
             None => {
-                self.indices.push(index);
+                self.products.add(index);
                 self.all.push(Candidate { index, score: strength, strongest: strength, ground });
             }
         }
@@ -290,10 +290,10 @@ struct Desk<'a> {
     wanted: &'a [Node],
     excluded: Vec<Node>,
     /// Taken, excluded by article number, or bought lately.
-    barred: Vec<Index>,
+    barred: Marked,
     /// Categories of which the member owns what still serves; where nobody said how long it does, those bought from
     /// lately, which only `for_you` minds.
-    owned: Vec<Node>,
+    owned: Marked,
 }
 
 impl<'a> Desk<'a> {
@@ -308,8 +308,8 @@ impl<'a> Desk<'a> {
         let now_ms = mail.now_ms;
         let shelf = catalog.shelf(&member.market);
         let known = known.get_or_init(|| Known::of(history, catalog, shelf, now_ms));
-        let mut barred: Vec<Index> = Vec::with_capacity(known.bought.len() + taken.len());
-        let mut owned: Vec<Node> = Vec::with_capacity(known.bought.len());
+        let mut barred = Marked::none_of(catalog.products().len());
+        let mut owned = Marked::none_of(catalog.categories());
         for did in &known.bought {
             let care = catalog.care_of(did.index);
             if care.repeatable {
@@ -319,7 +319,7 @@ impl<'a> Desk<'a> {
             let lately = age_ms < BOUGHT_LATELY_MS;
             let serves = care.service_ms.is_some_and(|service_ms| (age_ms as f64) < SERVES_SHARE * service_ms as f64);
             if lately {
-                barred.push(did.index);
+                barred.add(did.index);
             }
             let minds = match request.strategy {
                 Strategy::ForYou | Strategy::Suite | Strategy::Successor | Strategy::AffordableWithPoints => {
@@ -328,13 +328,12 @@ impl<'a> Desk<'a> {
                 Strategy::Pinned => false,
                 _ => serves,
             };
-            let node = catalog.node_of(did.index);
-            if minds && !owned.contains(&node) {
-                owned.push(node);
+            if minds {
+                owned.add(catalog.node_of(did.index));
             }
         }
-        barred.extend(taken.iter().filter_map(|id| catalog.index(*id)));
-        barred.extend(request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)));
+        taken.iter().filter_map(|id| catalog.index(*id)).for_each(|index| barred.add(index));
+        request.exclude.iter().filter_map(|sku| catalog.index_of_sku(sku)).for_each(|index| barred.add(index));
         Desk {
             catalog,
             shelf,
@@ -354,13 +353,13 @@ impl<'a> Desk<'a> {
 
     /// The rules that never give way, and as many of the others as `slack` leaves.
     fn is_allowed(&self, index: Index, slack: Slack) -> bool {
-        if !self.shelf.is_sold(index) || self.barred.contains(&index) {
+        if !self.shelf.is_sold(index) || self.barred.has(index) {
             return false;
         }
         let node = self.catalog.node_of(index);
         let within = |above: &Node| self.catalog.is_within(node, *above);
         !self.excluded.iter().any(within)
-            && (slack >= Slack::BoughtCategory || !self.owned.contains(&node))
+            && (slack >= Slack::BoughtCategory || !self.owned.has(node))
             && (slack >= Slack::OtherCategory || self.request.category.is_none() || self.wanted.iter().any(within))
     }
 
@@ -375,7 +374,8 @@ impl<'a> Desk<'a> {
     }
 
     fn candidates(&self) -> Candidates {
-        let mut out = Candidates { indices: Vec::with_capacity(128), all: Vec::with_capacity(128) };
+        let products = Marked::none_of(self.catalog.products().len());
+        let mut out = Candidates { products, all: Vec::with_capacity(128) };
         match self.request.strategy {
             Strategy::ForYou => self.for_you(&mut out),
             Strategy::Suite => self.suites(&mut out),
@@ -501,7 +501,7 @@ impl<'a> Desk<'a> {
                     break;
                 }
                 if equal.len() > 1 {
-                    equal.sort_by_cached_key(|(_, at)| self.lot(candidates.indices[*at as usize]));
+                    equal.sort_by_cached_key(|(_, at)| self.lot(candidates.all[*at as usize].index));
                 }
                 for candidate in equal.iter().map(|(_, at)| candidates.all[*at as usize]) {
                     choice.admit(self, candidate.index, slack, candidate.ground);
