@@ -28,6 +28,7 @@ use indicia::flow::editions::Editions;
 use indicia::flow::track;
 use indicia::flow::web_version::WebVersions;
 use indicia::on;
+use indicia::store::checkpoint::Checkpoints;
 use indicia::store::{Db, Lane, OpenOptions};
 use indicia::web::Pages;
 use indicia::web::client::TrustedProxies;
@@ -224,6 +225,14 @@ impl Site {
         // As the daemon does: it blocks.
         let here = tokio::runtime::Handle::current();
         std::thread::spawn(move || here.block_on(writer.run()));
+        let mut checkpoints = Checkpoints::of(&db).await.expect("the log").expect("the file is SQLite's");
+        let here = tokio::runtime::Handle::current();
+        std::thread::spawn(move || {
+            loop {
+                here.block_on(checkpoints.fold()).expect("folded");
+                std::thread::sleep(Checkpoints::LOOK);
+            }
+        });
         let web_versions = WebVersions::new(
             db.clone(),
             Editions::new(db.clone(), Cares::embedded()),

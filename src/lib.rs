@@ -62,3 +62,10 @@ pub mod render;
 pub mod smtp;
 pub mod store;
 pub mod web;
+
+/// A mail is made of hundreds of small pieces, often freed by another thread than made them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The environment of a process that may have little address space: the allocator reserves none ahead.
+pub const FRUGAL: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "0");

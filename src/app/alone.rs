@@ -85,6 +85,7 @@ impl Alone {
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
+        command.env(crate::FRUGAL.0, crate::FRUGAL.1);
         command.arg("render-alone").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {

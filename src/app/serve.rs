@@ -33,7 +33,7 @@ use super::routes;
 use super::shaping;
 use super::signup;
 use super::tag_rules::tag_rules;
-use super::ticks::{Breakers, Classify, Disk, Dispatching, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
+use super::ticks::{Breakers, Classify, Disk, Dispatching, Fold, Gauges, Learn, Plan, Relate, Room, WENT_BACK, Watch};
 use super::workers::{Crew, Worker, repeat};
 use crate::base::World;
 use crate::base::metrics::Metrics;
@@ -54,6 +54,7 @@ use crate::queue::{Turns, recover};
 use crate::smtp::TlsConfigs;
 use crate::smtp::listener::{self, Limits};
 use crate::smtp::mailbox::Mailbox;
+use crate::store::checkpoint::Checkpoints;
 use crate::store::{Db, Lane, StoreError, daemon, gate, setting};
 use crate::web::Pages;
 use crate::web::admin::{self, AdminState};
@@ -179,6 +180,7 @@ impl Daemon {
         };
         let links = routes::links(&config, &base.metrics, &shelf, mailbox.as_ref())?;
         let turns = base.turns(&mut writers);
+        base.fold(&mut writers).await?;
         base.tell(&mut crew, &links, &shelf)?;
         base.send(&mut crew, links, &shelf, turns, &replies);
         let rules_of_replies = replies.current();
@@ -318,6 +320,15 @@ impl Base {
             writers.spawn_alone("writer", line);
         }
         turns
+    }
+
+    /// On SQLite, what keeps its log short.
+    async fn fold(&self, writers: &mut Crew) -> Result<(), StoreError> {
+        if let Some(checkpoints) = Checkpoints::of(&self.db).await? {
+            let (late, mut fold) = (self.late.clone(), Fold(checkpoints));
+            writers.spawn_alone("fold", async move { repeat("fold", late, Checkpoints::LOOK, &mut fold).await });
+        }
+        Ok(())
     }
 
     /// Plan, dispatch and couriers.

@@ -26,6 +26,7 @@ use crate::flow::learn;
 use crate::flow::plan::{self, PlanError, Terms};
 use crate::flow::relate::{self, RelateError};
 use crate::queue::count;
+use crate::store::checkpoint::Checkpoints;
 use crate::store::schema::partition;
 use crate::store::{Db, Lane, StoreError, daemon, outbox};
 
@@ -274,6 +275,17 @@ impl Worker for Room {
             Err(error) => tracing::warn!(%error, "partitions were not made; it is tried again in an hour: {error}"),
         }
         Ok(false)
+    }
+}
+
+/// Folds SQLite's log into its file. It blocks its thread: give it one of its own.
+pub struct Fold(pub Checkpoints);
+
+impl Worker for Fold {
+    type Error = StoreError;
+
+    async fn tick(&mut self) -> Result<bool, StoreError> {
+        self.0.fold().await.map(|_| false)
     }
 }
 

@@ -106,7 +106,7 @@ struct Inner {
     shelves: HashMap<String, Shelf>,
     /// For every other market, and for `""`.
     anywhere: Shelf,
-    /// What is known of each product's category.
+    /// What is known of each category.
     cares: Vec<Care>,
     judge: Option<Arc<Judge>>,
     /// What is bought from next after each category.
@@ -193,7 +193,10 @@ impl Catalog {
         let shelf = |market: &str| inner.shelf(&products, market, &popularity.in_market(market));
         let (anywhere, shelves) = (shelf(""), markets.into_iter().map(|market| (market.to_owned(), shelf(market))));
         (inner.shelves, inner.anywhere) = (shelves.collect(), anywhere);
-        inner.cares = products.iter().map(|product| cares.of(&product.category)).collect();
+        inner.cares = vec![Care::default(); inner.categories.len()];
+        for (product, node) in products.iter().zip(&inner.node_of) {
+            inner.cares[*node as usize] = cares.of(&product.category);
+        }
         let ids = || products.iter().map(|product| product.id).collect::<Vec<_>>();
         inner.judge = tables.map(|tables| Arc::new(Judge::new(tables.numbered(&ids()))));
         inner.next = tables.map(|tables| inner.next(tables)).unwrap_or_default();
@@ -202,7 +205,7 @@ impl Catalog {
     }
 
     pub(super) fn care_of(&self, index: Index) -> Care {
-        self.0.cares[index as usize]
+        self.0.cares[self.node_of(index) as usize]
     }
 
     /// What was learned, products numbered as here.

@@ -11,6 +11,7 @@ use crate::queue::enqueue::Manner;
 use crate::queue::sweep::{self, SWEEP_BATCH_MAX, Sweep};
 use crate::queue::{audit, count, enqueue};
 use crate::store::run::{self, Run};
+use crate::store::schema::statistics;
 use crate::store::{Db, Lane, StoreError, alert, segment};
 
 /// The work of one chunk on a SQLite file, whose one writer others wait for.
@@ -249,6 +250,7 @@ async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Ru
         let scaled = size as f64 * (wanted.as_secs_f64() / took).clamp(0.25, 2.0);
         size = (scaled as i64).clamp(CHUNK_IDS_MIN, CHUNK_IDS_MAX);
     }
+    statistics::renew(db.reader().await?.conn()).await?;
     let now_ms = world.now_ms();
     let mut tx = db.begin(Lane::Bulk).await?;
     let counts = count::of_run(tx.conn(), run.id).await?;

@@ -153,6 +153,7 @@ fn try_out(source: &Source, program: &Path) -> Result<Answer, PublishError> {
     let mut child = Command::new(program)
         .arg("render-trial")
         .env_clear()
+        .env(crate::FRUGAL.0, crate::FRUGAL.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

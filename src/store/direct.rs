@@ -38,7 +38,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -55,6 +55,12 @@ pub struct Direct {
 }
 
 impl Direct {
+    /// Has commits fold the log in only once it is so many pages long.
+    pub(super) fn leave_log(&self, pages: u32) -> Result<(), StoreError> {
+        let set = self.writer.direct.pragma_update(None, "wal_autocheckpoint", pages);
+        set.map_err(|error| StoreError::direct("leave the log alone", error))
+    }
+
     /// Begins a transaction; dropped without a commit it leaves nothing behind. Blocks the thread.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ pub mod alert;
 pub mod attribute;
 pub mod breaker;
 pub mod catalog;
+pub mod checkpoint;
 pub mod consent;
 pub mod daemon;
 mod db;

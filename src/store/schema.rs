@@ -1,6 +1,7 @@
 //! How far a database's tables are behind this program's.
 
 pub mod partition;
+pub mod statistics;
 
 use super::{Conn, Pair, StoreError};
 use crate::on;

@@ -30,6 +30,7 @@ use serde::Serialize;
 use crate::base::World;
 use crate::domain::address::AddrSecret;
 use crate::domain::provider::ProviderTable;
+use crate::store::schema::statistics;
 use crate::store::{Db, Lane, StoreError, setting};
 use crate::text_enum;
 
@@ -188,7 +189,7 @@ pub async fn import(
     let mut tx = db.begin(Lane::Bulk).await?;
     let secret = setting::addr_secret(tx.conn(), world).await?;
     tx.commit().await?;
-    match import.kind {
+    let summary = match import.kind {
         Kind::Members => {
             let door = || members::Door::new(secret.clone(), import.strict);
             let desk = || members::Desk::new(import, world);
@@ -209,7 +210,9 @@ pub async fn import(
             let door = || suppressions::Door::new(secret.clone());
             batch::run(db, world, import, door, suppressions::Desk::default, progress).await
         }
-    }
+    }?;
+    statistics::renew(db.reader().await?.conn()).await?;
+    Ok(summary)
 }
 
 fn check_options(import: &Import) -> Result<(), IntakeError> {

@@ -53,16 +53,28 @@ pub async fn load(db: &Db, ids: &[i64], now_ms: i64) -> Result<HashMap<i64, Hist
 /// Latest and strongest first, each product once, no more than the bounds.
 fn tidy(history: &mut History) {
     latest_of_each(&mut history.viewed, VIEWED_MAX);
-    latest_of_each(&mut history.bought, BOUGHT_MAX);
+    latest_first(&mut history.bought);
+    history.bought.truncate(BOUGHT_MAX);
     history.tags.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.key.cmp(&b.key)));
     history.tags.truncate(TAGS_MAX);
 }
 
-fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
-    acts.sort_unstable_by_key(|act| (act.product, -act.at_ms));
-    acts.dedup_by_key(|act| act.product);
+fn latest_first(acts: &mut [Act]) {
     acts.sort_unstable_by_key(|act| (-act.at_ms, act.product));
-    acts.truncate(most);
+}
+
+/// So few are kept that each is compared with those before it.
+fn latest_of_each(acts: &mut Vec<Act>, most: usize) {
+    latest_first(acts);
+    let mut kept = 0;
+    for at in 0..acts.len() {
+        let act = acts[at];
+        if kept < most && !acts[..kept].iter().any(|earlier| earlier.product == act.product) {
+            acts[kept] = act;
+            kept += 1;
+        }
+    }
+    acts.truncate(kept);
 }
 
 /// What was shown and not clicked from then on, and how often: of `mails`, each with when it was sent and the products
