@@ -226,11 +226,10 @@ impl Site {
         let here = tokio::runtime::Handle::current();
         std::thread::spawn(move || here.block_on(writer.run()));
         let mut checkpoints = Checkpoints::of(&db).await.expect("the log").expect("the file is SQLite's");
-        let here = tokio::runtime::Handle::current();
-        std::thread::spawn(move || {
+        tokio::spawn(async move {
             loop {
-                here.block_on(checkpoints.fold()).expect("folded");
-                std::thread::sleep(Checkpoints::LOOK);
+                checkpoints.fold().await.expect("folded");
+                tokio::time::sleep(Checkpoints::LOOK).await;
             }
         });
         let web_versions = WebVersions::new(

@@ -179,8 +179,7 @@ impl Daemon {
             false => None,
         };
         let links = routes::links(&config, &base.metrics, &shelf, mailbox.as_ref())?;
-        let turns = base.turns(&mut writers);
-        base.fold(&mut writers).await?;
+        let turns = base.turns(&mut writers).await?;
         base.tell(&mut crew, &links, &shelf)?;
         base.send(&mut crew, links, &shelf, turns, &replies);
         let rules_of_replies = replies.current();
@@ -312,23 +311,19 @@ impl Base {
         Ok(secret)
     }
 
-    fn turns(&self, writers: &mut Crew) -> Turns {
+    /// The writers of turns, and on SQLite what keeps the log short that they write to.
+    async fn turns(&self, writers: &mut Crew) -> Result<Turns, StoreError> {
         let metrics = self.metrics.clone();
         let committed = move |_, took| metrics.turn_commit.observe(took);
         let (turns, lines) = Turns::new(self.db.clone(), self.epoch, committed);
         for line in lines {
             writers.spawn_alone("writer", line);
         }
-        turns
-    }
-
-    /// On SQLite, what keeps its log short.
-    async fn fold(&self, writers: &mut Crew) -> Result<(), StoreError> {
         if let Some(checkpoints) = Checkpoints::of(&self.db).await? {
             let (late, mut fold) = (self.late.clone(), Fold(checkpoints));
-            writers.spawn_alone("fold", async move { repeat("fold", late, Checkpoints::LOOK, &mut fold).await });
+            writers.spawn("fold", async move { repeat("fold", late, Checkpoints::LOOK, &mut fold).await });
         }
-        Ok(())
+        Ok(turns)
     }
 
     /// Plan, dispatch and couriers.

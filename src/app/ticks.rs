@@ -278,7 +278,7 @@ impl Worker for Room {
     }
 }
 
-/// Folds SQLite's log into its file. It blocks its thread: give it one of its own.
+/// Folds SQLite's log into its file.
 pub struct Fold(pub Checkpoints);
 
 impl Worker for Fold {

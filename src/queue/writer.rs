@@ -3,8 +3,7 @@
 //! work on a turn just now. While one commits, the next begins as soon as it has as many: each commit costs the same
 //! again, so two small ones are dearer than two of a size.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
@@ -43,10 +42,16 @@ pub struct Turns(mpsc::Sender<Item>);
 /// Where the writers of all lines take turns from.
 struct Waiting {
     items: Mutex<mpsc::Receiver<Item>>,
-    /// Turns being committed.
-    committing: AtomicUsize,
+    committing: std::sync::Mutex<Committed>,
     /// Told when a commit ended.
     ended: Notify,
+}
+
+/// What all lines are committing just now.
+#[derive(Default)]
+struct Committed {
+    lines: usize,
+    turns: usize,
 }
 
 /// So many turns being committed, until it is dropped.
@@ -54,7 +59,9 @@ struct Committing<'w>(&'w Waiting, usize);
 
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
-        self.0.committing.fetch_sub(self.1, Ordering::Relaxed);
+        let mut all = self.0.committing();
+        (all.lines, all.turns) = (all.lines - 1, all.turns - self.1);
+        drop(all);
         self.0.ended.notify_one();
     }
 }
@@ -77,7 +84,7 @@ impl Waiting {
                 }
             }
             let left = TURNS_BATCH_MAX - batch.len();
-            if left == 0 || batch.len() >= self.committing.load(Ordering::Relaxed) {
+            if left == 0 || self.is_enough(batch.len()) {
                 break;
             }
             tokio::select! {
@@ -85,8 +92,22 @@ impl Waiting {
                 () = self.ended.notified() => {}
             }
         }
-        self.committing.fetch_add(batch.len(), Ordering::Relaxed);
-        (!batch.is_empty()).then(|| Committing(self, batch.len()))
+        if batch.is_empty() {
+            return None;
+        }
+        let mut all = self.committing();
+        (all.lines, all.turns) = (all.lines + 1, all.turns + batch.len());
+        Some(Committing(self, batch.len()))
+    }
+
+    /// Whether so many turns are as many as each of the others is committing.
+    fn is_enough(&self, turns: usize) -> bool {
+        let all = self.committing();
+        turns * all.lines >= all.turns
+    }
+
+    fn committing(&self) -> MutexGuard<'_, Committed> {
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,7 +121,7 @@ impl Turns {
     ) -> (Turns, Vec<impl Future<Output = ()> + Send>) {
         let (items, waiting) = mpsc::channel(TURNS_WAITING_MAX);
         let (items, waiting) = (Turns(items), Mutex::new(waiting));
-        let waiting = Arc::new(Waiting { items: waiting, committing: AtomicUsize::new(0), ended: Notify::new() });
+        let waiting = Arc::new(Waiting { items: waiting, committing: Default::default(), ended: Notify::new() });
         let line = |line| write(db.clone(), Writer { epoch, line }, waiting.clone(), committed.clone());
         (items, (0..db.lines()).map(line).collect())
     }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -26,7 +27,7 @@ const DOING: &str = "fold the log into the file";
 /// Folds a file's log in. Commits leave it to this one from when it is made.
 pub struct Checkpoints {
     db: Db,
-    conn: Connection,
+    conn: Arc<Mutex<Connection>>,
     /// The index of the log, shared by all who have the file open.
     index: File,
 }
@@ -66,10 +67,10 @@ impl Checkpoints {
         if let Some(held) = db.direct(Lane::Bulk).await {
             held.leave_log(LEFT_ALONE_PAGES)?;
         }
-        Ok(Some(Checkpoints { db: db.clone(), conn, index }))
+        Ok(Some(Checkpoints { db: db.clone(), conn: Arc::new(Mutex::new(conn)), index }))
     }
 
-    /// Folds the log in if it has grown long; `false`: it had not. Blocks the thread.
+    /// Folds the log in if it has grown long; `false`: it had not.
     ///
     /// # Errors
     /// The database's.
@@ -80,22 +81,29 @@ impl Checkpoints {
         if self.log()?.left() < LOG_PAGES {
             return Ok(false);
         }
-        self.checkpoint()?;
+        self.checkpoint().await?;
         if self.log()?.written < BEGIN_ANEW_PAGES {
             return Ok(true);
         }
         if self.log()?.left() > HELD_PAGES {
-            self.checkpoint()?;
+            self.checkpoint().await?;
         }
         let _held = self.db.direct(Lane::Bulk).await;
-        self.checkpoint()?;
+        self.checkpoint().await?;
         Ok(true)
     }
 
     /// As far as readers let it; writers go on meanwhile.
-    fn checkpoint(&self) -> Result<(), StoreError> {
-        let done = self.conn.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
-        done.map_err(|error| StoreError::direct(DOING, error))
+    async fn checkpoint(&self) -> Result<(), StoreError> {
+        let conn = self.conn.clone();
+        let fold = move || {
+            let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+            conn.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+        };
+        match tokio::task::spawn_blocking(fold).await {
+            Ok(done) => done.map_err(|error| StoreError::direct(DOING, error)),
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
     }
 
     /// Where the log stands (SQLite's "WAL-index File Format": `mxFrame` and `nBackfill`, in this machine's byte order).

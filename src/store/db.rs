@@ -45,7 +45,7 @@ const BY_KEY: [(&str, &str); 4] = [
 /// Connections to PostgreSQL for such statements, besides the configured ones.
 const BY_KEY_MAX: u32 = 4;
 /// Lines of turns to PostgreSQL.
-pub const LINES: usize = 2;
+pub const LINES: usize = 3;
 /// Connections that read a SQLite file beside its writer.
 const READERS_MAX: u32 = 4;
 /// Pages each SQLite connection keeps.
