@@ -229,7 +229,7 @@ impl Site {
         tokio::spawn(async move {
             loop {
                 checkpoints.fold().await.expect("folded");
-                tokio::time::sleep(Checkpoints::LOOK).await;
+                tokio::time::sleep(Checkpoints::EVERY).await;
             }
         });
         let web_versions = WebVersions::new(

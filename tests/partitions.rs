@@ -54,7 +54,7 @@ both_dbs! {
     async fn what_was_just_filled_is_counted_before_it_is_planned_by(test) {
         campaign(&test.db).await;
         made(&test, NOW_MS).await;
-        let renewed = async || statistics::renew(test.db.reader().await.unwrap().conn()).await.unwrap();
+        let renewed = async || statistics::renew(&test.db).await;
         if test.url.starts_with("sqlite") {
             assert_eq!(renewed().await, 0);
             return;

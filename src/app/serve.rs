@@ -321,7 +321,7 @@ impl Base {
         }
         if let Some(checkpoints) = Checkpoints::of(&self.db).await? {
             let (late, mut fold) = (self.late.clone(), Fold(checkpoints));
-            writers.spawn("fold", async move { repeat("fold", late, Checkpoints::LOOK, &mut fold).await });
+            writers.spawn("fold", async move { repeat("fold", late, Checkpoints::EVERY, &mut fold).await });
         }
         Ok(turns)
     }

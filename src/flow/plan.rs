@@ -250,7 +250,7 @@ async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Ru
         let scaled = size as f64 * (wanted.as_secs_f64() / took).clamp(0.25, 2.0);
         size = (scaled as i64).clamp(CHUNK_IDS_MIN, CHUNK_IDS_MAX);
     }
-    statistics::renew(db.reader().await?.conn()).await?;
+    statistics::renew(db).await;
     let now_ms = world.now_ms();
     let mut tx = db.begin(Lane::Bulk).await?;
     let counts = count::of_run(tx.conn(), run.id).await?;

@@ -211,7 +211,7 @@ pub async fn import(
             batch::run(db, world, import, door, suppressions::Desk::default, progress).await
         }
     }?;
-    statistics::renew(db.reader().await?.conn()).await?;
+    statistics::renew(db).await;
     Ok(summary)
 }
 
