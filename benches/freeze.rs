@@ -8,6 +8,8 @@
 
 #[expect(dead_code, reason = "shared with benchmarks that measure other things")]
 mod common;
+#[path = "common/fold.rs"]
+mod fold;
 
 use std::time::Instant;
 
@@ -76,6 +78,7 @@ impl Bench {
     async fn start(url: &str, members: usize) -> Bench {
         let db = Db::open(url, &OpenOptions::default()).await.expect("open the database");
         db.migrate().await.expect("migrate");
+        fold::fold(&db).await;
         let bench = Bench { db, world: World::system(), members };
         bench.execute(MEMBERS, Some(members as i64)).await;
         bench.execute(CONSENTS, None).await;

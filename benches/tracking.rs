@@ -8,6 +8,8 @@
 
 #[expect(dead_code, reason = "shared with benchmarks that measure other things")]
 mod common;
+#[path = "common/fold.rs"]
+mod fold;
 #[path = "common/shop.rs"]
 mod shop;
 
@@ -28,7 +30,6 @@ use indicia::flow::editions::Editions;
 use indicia::flow::track;
 use indicia::flow::web_version::WebVersions;
 use indicia::on;
-use indicia::store::checkpoint::Checkpoints;
 use indicia::store::{Db, Lane, OpenOptions};
 use indicia::web::Pages;
 use indicia::web::client::TrustedProxies;
@@ -225,13 +226,7 @@ impl Site {
         // As the daemon does: it blocks.
         let here = tokio::runtime::Handle::current();
         std::thread::spawn(move || here.block_on(writer.run()));
-        let mut checkpoints = Checkpoints::of(&db).await.expect("the log").expect("the file is SQLite's");
-        tokio::spawn(async move {
-            loop {
-                checkpoints.fold().await.expect("folded");
-                tokio::time::sleep(Checkpoints::EVERY).await;
-            }
-        });
+        fold::fold(&db).await;
         let web_versions = WebVersions::new(
             db.clone(),
             Editions::new(db.clone(), Cares::embedded()),
