@@ -56,77 +56,68 @@ fn within(at: &[f64], seconds: f64) -> (usize, usize) {
     (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
 }
 
-/// Runs until one run kept the pace: a machine that stalls sends nothing meanwhile, and what was sent in time arrives
-/// late. A pace of ours that is wrong is wrong in every run.
-async fn in_one_run(run: impl AsyncFn() -> Result<(), String>) {
-    let mut faults = Vec::new();
-    while faults.len() < RUNS_MAX {
-        match run().await {
-            Ok(()) => return,
-            Err(fault) => faults.push(fault),
-        }
-        println!("run {}: {}", faults.len(), faults[faults.len() - 1]);
-    }
-    panic!("no run kept the pace: {faults:?}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn known_limits_are_used_up_and_never_passed() {
-    in_one_run(async || {
-        let sink = Sink::with(Setup { limits: &LIMITS, ..Setup::default() }).await;
-        let people = members(13.0);
-        let campaign = campaign(Home::new(&wide(&sink)), &limited(), &people);
-        let daemon = campaign.home.start();
-        campaign.start(None);
-        campaign.finished(&sink, &daemon).all_sent(people.len());
-        assert_eq!(daemon.stop(), 0);
-        LIMITS.into_iter().try_for_each(|limit| kept(limit, &sink))
-    })
-    .await;
+    // A machine that stalls sends nothing meanwhile: that too little was sent counts when it was so in every run.
+    let mut slow = Vec::new();
+    while slow.len() < RUNS_MAX {
+        match under_known_limits().await {
+            None => return,
+            Some(too_little) => slow.push(too_little),
+        }
+    }
+    panic!("no run used the limits up: {slow:?}");
 }
 
-/// Whether every stretch of time holds what the limit of a domain allows, within 5 %.
-fn kept((domain, rate): (&str, f64), sink: &Sink) -> Result<(), String> {
-    let (fewest, most) = within(&sink.taken_at(domain), WINDOW_S);
-    let (wanted, refused) = (rate * WINDOW_S, sink.traffic(domain).refused);
-    let off = |n: usize| (n as f64 - wanted).abs() > (wanted * 0.05).max(1.0);
-    let told =
-        format!("{domain}: {fewest} to {most} mails within {WINDOW_S} s, {wanted} wanted, {refused} were too fast");
-    println!("{told}");
-    if refused > 0 || off(fewest) || off(most) { Err(told) } else { Ok(()) }
+/// One campaign that may pass no limit; the limits that it did not use up.
+async fn under_known_limits() -> Option<String> {
+    let sink = Sink::with(Setup { limits: &LIMITS, ..Setup::default() }).await;
+    let people = members(13.0);
+    let campaign = campaign(Home::new(&wide(&sink)), &limited(), &people);
+    let daemon = campaign.home.start();
+    campaign.start(None);
+    campaign.finished(&sink, &daemon).all_sent(people.len());
+    assert_eq!(daemon.stop(), 0);
+    let mut unused = String::new();
+    for (domain, rate) in LIMITS {
+        assert_eq!(sink.traffic(domain).refused, 0, "{domain} was served too fast");
+        let (fewest, most) = within(&sink.taken_at(domain), WINDOW_S);
+        let wanted = rate * WINDOW_S;
+        println!("{domain}: {fewest} to {most} mails within {WINDOW_S} s, {wanted} wanted");
+        let off = (wanted * 0.05).max(1.0);
+        assert!(most as f64 <= wanted + off, "{domain}: {most} of {wanted}");
+        if (fewest as f64) < wanted - off {
+            let _ = write!(unused, "{domain}: {fewest} of {wanted}; ");
+        }
+    }
+    Some(unused).filter(|unused| !unused.is_empty())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_daemons_keep_a_limit_together_and_one_dies() {
     const LIMIT: (&str, f64) = ("a.example", 60.0);
-    in_one_run(async || {
-        let Some(url) = db::postgres_url().await else { return Ok(()) };
-        let sink = Sink::with(Setup { limits: &[LIMIT], ..Setup::default() }).await;
-        let people: Vec<String> = (0..600).map(|n| format!("m{n}@a.example")).collect();
-        let homes = [(); 3].map(|()| {
-            let mut home = Home::on_postgres(&url, &sections(&sink));
-            home.env("INDICIA__QUEUE__DEAD_AFTER", "5s");
-            home.write("providers.toml", &providers(&[("a.example", format!("per_second = {:?}", LIMIT.1))]));
-            home
-        });
-        let [first, second, third] = homes;
-        let campaign = Campaign::at(first, &people);
-        let (one, two, three) = (campaign.home.start(), second.start(), third.start());
-        campaign.start(None);
-        sink.wait_for(200).await;
-        two.kill();
-        let accounts = campaign.finished(&sink, &one);
-        assert!(accounts.n("in_doubt") <= 4, "{accounts:?}");
-        assert_eq!(accounts.n("sent") + accounts.n("in_doubt"), people.len());
-        assert!(three.log_text().contains("is sending"), "it did not work");
-        let (_, most) = within(&sink.taken_at(LIMIT.0), 2.0);
-        let refused = sink.traffic(LIMIT.0).refused;
-        if refused > 0 || most as f64 > LIMIT.1 * 2.0 * 1.1 + 1.0 {
-            return Err(format!("{most} mails within 2 s, {refused} were too fast"));
-        }
-        Ok(())
-    })
-    .await;
+    let Some(url) = db::postgres_url().await else { return };
+    let sink = Sink::with(Setup { limits: &[LIMIT], ..Setup::default() }).await;
+    let people: Vec<String> = (0..600).map(|n| format!("m{n}@a.example")).collect();
+    let homes = [(); 3].map(|()| {
+        let mut home = Home::on_postgres(&url, &sections(&sink));
+        home.env("INDICIA__QUEUE__DEAD_AFTER", "5s");
+        home.write("providers.toml", &providers(&[("a.example", format!("per_second = {:?}", LIMIT.1))]));
+        home
+    });
+    let [first, second, third] = homes;
+    let campaign = Campaign::at(first, &people);
+    let (one, two, three) = (campaign.home.start(), second.start(), third.start());
+    campaign.start(None);
+    sink.wait_for(200).await;
+    two.kill();
+    let accounts = campaign.finished(&sink, &one);
+    assert!(accounts.n("in_doubt") <= 4, "{accounts:?}");
+    assert_eq!(accounts.n("sent") + accounts.n("in_doubt"), people.len());
+    assert_eq!(sink.traffic(LIMIT.0).refused, 0);
+    let (_, most) = within(&sink.taken_at(LIMIT.0), 2.0);
+    assert!(most as f64 <= LIMIT.1 * 2.0 * 1.1 + 1.0, "{most} within 2 s");
+    assert!(three.log_text().contains("is sending"), "it did not work");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

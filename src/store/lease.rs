@@ -34,20 +34,28 @@ macro_rules! leased {
     };
 }
 
-/// Those of the oldest `$2` leases of `$1` and a sixteenth of all, the newest `$3` aside, of which it owns nothing any
-/// more.
+/// Deletes those of the oldest `$2` leases of `$1` and a sixteenth of all, the newest `$3` aside, for which `$owned`
+/// finds nothing any more.
+macro_rules! done {
+    ($owned:expr) => {
+        concat!(
+            "delete from lease where id in (select id from
+               (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
+               order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
+             and not exists (select 1 from ",
+            $owned,
+            " where m.owner = lease.owner)"
+        )
+    };
+}
+
 const DONE: Pair = Pair {
-    sqlite: "delete from lease where id in (select id from
-           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
-           order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
-         and not exists (select 1 from json_each(lease.ids) x cross join message m
-           on m.id = x.value and m.run_id = lease.run_id where m.owner = lease.owner)",
-    postgres: "delete from lease where id in (select id from
-           (select id from lease where owner = $1 order by id desc limit 1000000 offset $3) old
-           order by id limit (select $2 + count(*) / 16 from lease where owner = $1))
-         and not exists (select 1 from json_array_elements_text(cast(lease.ids as json)) x(value)
-           cross join lateral (select m.owner from message m
-             where m.run_id = lease.run_id and m.id = cast(x.value as bigint) offset 0) m where m.owner = lease.owner)",
+    sqlite: done!("json_each(lease.ids) x cross join message m on m.id = x.value and m.run_id = lease.run_id"),
+    postgres: done!(
+        "json_array_elements_text(cast(lease.ids as json)) x(value)
+         cross join lateral (select m.owner from message m
+           where m.run_id = lease.run_id and m.id = cast(x.value as bigint) offset 0) m"
+    ),
 };
 const ADD: &str = "insert into lease (owner, run_id, ids) values ($1, $2, $3)";
 
