@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::SqliteConnection;
+
 use super::count::Deltas;
 use crate::domain::campaign::{MailClass, VARIANTS_MAX};
 use crate::domain::gate::WARM_FIRST_MS;
@@ -17,19 +19,17 @@ pub const FIRST: usize = 15 + VARIANTS_MAX;
 // $1 run, $2 and $3 the range, $4 the topic or '', $5 now, $6 due, $7·lot + $8 draws the variant, $9·lot + $10 the
 // holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last, $19 since when a member must
 // have given a sign of life, or 0; $20 to $22 since when whoever opened or followed a mail goes before others, or 0.
-macro_rules! drawn {
+macro_rules! variant {
     () => {
         "case when ($7 * m.lot + $8) % 2147483647 < $12 then 0 when ($7 * m.lot + $8) % 2147483647 < $13 then 1
               when ($7 * m.lot + $8) % 2147483647 < $14 then 2 when ($7 * m.lot + $8) % 2147483647 < $15 then 3
               when ($7 * m.lot + $8) % 2147483647 < $16 then 4 when ($7 * m.lot + $8) % 2147483647 < $17 then 5
-              when ($7 * m.lot + $8) % 2147483647 < $18 then 6 else 7 end as variant,
-         case when ($9 * m.lot + $10) % 2147483647 < $11 then 1 else 0 end as held"
+              when ($7 * m.lot + $8) % 2147483647 < $18 then 6 else 7 end"
     };
 }
-macro_rules! consents {
+macro_rules! is_held {
     () => {
-        "($4 = '' or exists (select 1 from consent c
-           where c.member_id = m.id and c.topic = $4 and c.state = 'granted'))"
+        "case when ($9 * m.lot + $10) % 2147483647 < $11 then 1 else 0 end"
     };
 }
 // Whoever is older than the bound and has neither ordered, nor done anything on the pages, nor opened or followed a
@@ -47,49 +47,72 @@ macro_rules! is_silent {
 macro_rules! rank {
     () => {
         "case when $22 = 0 then 0 else coalesce((select min(case when t.at_ms >= $20 then 0 when t.at_ms >= $21 then 1 else 2 end)
-             from touch t where t.member_id = m.id and t.at_ms >= $22 and t.class in ('human', 'proxy')), 3) end as rank"
+             from touch t where t.member_id = m.id and t.at_ms >= $22 and t.class in ('human', 'proxy')), 3) end"
     };
 }
 macro_rules! is_suppressed {
     () => {
-        "exists (select 1 from suppression x where x.addr_key = m.addr_key and x.scope in ('all', $4)
-           and (x.expires_at_ms is null or x.expires_at_ms > $5))"
+        "(everywhere.addr_key is not null and (everywhere.expires_at_ms is null or everywhere.expires_at_ms > $5)
+          or here.addr_key is not null and (here.expires_at_ms is null or here.expires_at_ms > $5))"
     };
 }
 
-// These placeholders are the insert's alone; PostgreSQL wants every one used.
-const COUNT: &str = concat!(
-    "select cast(q.variant as bigint), cast(q.held as bigint), q.reason, q.provider_id, count(*)
-     from (select ",
-    drawn!(),
-    ", m.provider_id,
-             case when not ",
-    consents!(),
-    " then 'no_consent' when ",
-    is_suppressed!(),
-    " then 'suppressed' when ",
-    is_silent!(),
-    " then 'silent' else '' end as reason
-           from member m where m.id > $2 and m.id <= $3 and {where}) q
-     where $1 = $1 and $6 = $6 and $20 = $20 and $21 = $21 and $22 = $22 group by 1, 2, 3, 4"
-);
-const INSERT: &str = concat!(
-    "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms)
-     select $1, q.id, q.id, q.provider_id, q.addr_key, q.variant, case q.held when 1 then 'held' else 'queued' end,
-            case q.held when 1 then null else $6 + q.rank end
-     from (select m.id, m.provider_id, m.addr_key, ",
-    drawn!(),
-    ", ",
-    rank!(),
-    "
-           from member m where m.id > $2 and m.id <= $3 and {where} and ",
-    consents!(),
-    " and not ",
-    is_suppressed!(),
-    " and not ",
-    is_silent!(),
-    ") q
-     where true order by q.id on conflict do nothing"
+/// Why a member of the segment gets no mail, counted from 1 in [`judged`]'s `kind`.
+const LEFT_OUT: [&str; 3] = ["no_consent", "suppressed", "silent"];
+// Every member of the segment in the range, looked at once, as `kind`, id, addr_key, rank. Members of one `kind` share
+// provider, variant, whether they are held out and why they get none: one number, by which they are quickly counted.
+macro_rules! judged {
+    () => {
+        concat!(
+            "select ((m.provider_id * 8 + ",
+            variant!(),
+            ") * 2 + ",
+            is_held!(),
+            ") * 4 + case when $4 <> '' and coalesce(consent.state, '') <> 'granted' then 1 when ",
+            is_suppressed!(),
+            " then 2 when ",
+            is_silent!(),
+            " then 3 else 0 end as kind, m.id as id, m.addr_key as addr_key, ",
+            rank!(),
+            " as rank
+             from member m
+             left join consent on consent.member_id = m.id and consent.topic = $4
+                              and consent.member_id > $2 and consent.member_id <= $3
+             left join suppression everywhere on everywhere.addr_key = m.addr_key and everywhere.scope = 'all'
+             left join suppression here on here.addr_key = m.addr_key and here.scope = $4
+             where m.id > $2 and m.id <= $3 and {where}"
+        )
+    };
+}
+macro_rules! put {
+    ($run:literal, $due:literal, $judged:literal) => {
+        concat!(
+            "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms) select ",
+            $run,
+            ", id, id, kind / 64, addr_key, kind / 8 % 8, case kind / 4 % 2 when 1 then 'held' else 'queued' end,
+             case kind / 4 % 2 when 1 then null else ",
+            $due,
+            " + rank end from ",
+            $judged,
+            " where kind % 4 = 0 order by kind, id on conflict do nothing"
+        )
+    };
+}
+
+// SQLite writes in one statement and counts in another: what was judged is kept beside the database in between.
+const TABLE: &str = "create temp table if not exists judged
+    (kind integer, id integer, addr_key integer, rank integer, primary key (kind, id)) without rowid";
+const JUDGE: &str = concat!("insert into temp.judged ", judged!());
+const COUNT: &str = "select kind, count(*) from temp.judged group by kind";
+const PUT: &str = put!("$1", "$2", "temp.judged");
+const EMPTY: &str = "delete from temp.judged";
+const AT_ONCE: &str = concat!(
+    "with judged as materialized (",
+    judged!(),
+    "), put as (",
+    put!("$1", "$6", "judged"),
+    " returning 1)
+     select kind, count(*), (select count(*) from put) from judged group by kind"
 );
 
 /// How long one chunk may hold the database before it is ended.
@@ -113,13 +136,32 @@ pub struct Manner {
 /// The freeze of one run.
 pub struct Freeze {
     run_id: i64,
+    due_at_ms: i64,
     audience: Where,
     /// All leading binds; the range is put in by chunk.
     binds: Vec<Bind>,
 }
 
-/// Members of one chunk that share variant, holdout, reason and provider.
-type Group = (i64, i64, String, i64, i64);
+/// Members of one chunk who share everything that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    provider_id: i64,
+    variant: i64,
+    is_held: bool,
+    left_out: Option<&'static str>,
+}
+
+impl Kind {
+    /// As [`judged`] numbers them.
+    fn of(kind: i64) -> Kind {
+        Kind {
+            provider_id: kind / 64,
+            variant: kind / 8 % 8,
+            is_held: kind / 4 % 2 == 1,
+            left_out: (kind % 4).checked_sub(1).and_then(|left_out| LEFT_OUT.get(left_out as usize).copied()),
+        }
+    }
+}
 
 impl Freeze {
     /// The freeze of `run` as of `now_ms`, over the members that `audience` (compiled from [`FIRST`]) selects.
@@ -143,7 +185,7 @@ impl Freeze {
         binds.push(Bind::Int(sunset_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))));
         let since = |ms: i64| if manner.engaged_first { now_ms.saturating_sub(ms).max(1) } else { 0 };
         binds.extend(WARM_FIRST_MS.map(since).map(Bind::Int));
-        Freeze { run_id: run.id, audience, binds }
+        Freeze { run_id: run.id, due_at_ms, audience, binds }
     }
 
     /// Inserts the members with ids in `(from, to]`, counts them and those left out, notes their lanes.
@@ -157,21 +199,27 @@ impl Freeze {
         let mut binds = self.binds.clone();
         binds[1] = Bind::Int(from);
         binds[2] = Bind::Int(to);
-        let groups: Vec<Group> = self.audience.fill(COUNT, &binds).within(CHUNK_MAX).rows(conn.again()).await?;
-        if groups.is_empty() {
-            return Ok(0);
-        }
-        let inserted = self.audience.fill(INSERT, &binds).within(CHUNK_MAX).execute(conn.again()).await?;
+        let (kinds, inserted) = match conn.again() {
+            Conn::Sqlite(c) => self.insert_counted(c, &binds).await?,
+            conn @ Conn::Postgres(_) => {
+                let kinds: Vec<(i64, i64, i64)> =
+                    self.audience.fill(AT_ONCE, &binds).within(CHUNK_MAX).rows(conn).await?;
+                let inserted = kinds.first().map_or(0, |first| first.2);
+                (kinds.into_iter().map(|(kind, n, _)| (kind, n)).collect(), inserted)
+            }
+        };
         let (mut deltas, mut excluded, mut lanes, mut counted) =
             (Deltas::default(), Rows::default(), Rows::default(), 0);
-        for (variant, held, reason, provider_id, n) in &groups {
-            if reason.is_empty() {
-                let state = if *held == 1 { MessageState::Held } else { MessageState::Queued };
-                deltas.add(self.run_id, *variant, state, None, *n);
-                lanes.push(&(provider_id,));
-                counted += *n as u64;
-            } else {
-                excluded.push(&(reason, n));
+        for (kind, n) in kinds {
+            let kind = Kind::of(kind);
+            match kind.left_out {
+                Some(reason) => excluded.push(&(reason, n)),
+                None => {
+                    let state = if kind.is_held { MessageState::Held } else { MessageState::Queued };
+                    deltas.add(self.run_id, kind.variant, state, None, n);
+                    lanes.push(&(kind.provider_id,));
+                    counted += n;
+                }
             }
         }
         if inserted != counted {
@@ -184,7 +232,22 @@ impl Freeze {
         }
         deltas.write(conn.again(), 0).await?;
         self.note(conn, excluded, lanes).await?;
-        Ok(inserted)
+        Ok(inserted.cast_unsigned())
+    }
+
+    /// What [`AT_ONCE`] does, in SQLite's steps: how many of each kind there are, and how many were inserted.
+    async fn insert_counted(
+        &self,
+        conn: &mut SqliteConnection,
+        binds: &[Bind],
+    ) -> Result<(Vec<(i64, i64)>, i64), StoreError> {
+        let failed = |error| StoreError::query("freeze members", error);
+        sqlx::query(TABLE).execute(&mut *conn).await.map_err(failed)?;
+        self.audience.fill(JUDGE, binds).within(CHUNK_MAX).execute(Conn::Sqlite(conn)).await?;
+        let kinds = sqlx::query_as(COUNT).fetch_all(&mut *conn).await.map_err(failed)?;
+        let put = sqlx::query(PUT).bind(self.run_id).bind(self.due_at_ms).execute(&mut *conn).await.map_err(failed)?;
+        sqlx::query(EMPTY).execute(&mut *conn).await.map_err(failed)?;
+        Ok((kinds, put.rows_affected().cast_signed()))
     }
 
     async fn note(&self, mut conn: Conn<'_>, excluded: Rows, lanes: Rows) -> Result<(), StoreError> {
