@@ -22,6 +22,7 @@ mod doctor;
 mod drain;
 mod engine;
 mod forget;
+mod freeze;
 mod freeze_late;
 mod import;
 mod import_crash;

@@ -1,6 +1,7 @@
 //! Plan: moves every run along its life. An approved run whose time has come freezes its audience, chunk by chunk; a
 //! pausing one comes to rest; a cancelled one is swept; a sending one whose every message is settled is finished.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::World;
@@ -224,23 +225,19 @@ async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Ru
     let audience = segment::compile(&reader.conn(), &resolved, now_ms, enqueue::FIRST);
     let wanted = if reader.conn().is_sqlite() { CHUNK_SQLITE } else { CHUNK_POSTGRES };
     drop(reader);
-    let chunk = enqueue::Freeze::new(run, now_ms, terms.manner, audience);
+    let chunk = Arc::new(enqueue::Freeze::new(run, now_ms, terms.manner, audience));
     let (mut cursor, mut size) = (run.freeze_cursor, CHUNK_IDS_FIRST);
     while cursor < last_id {
         let to = (cursor + size).min(last_id);
         let began = tokio::time::Instant::now();
-        let mut tx = db.begin(Lane::Bulk).await?;
-        if !run::advance_freeze(tx.conn(), run.id, cursor, to).await? {
-            return Ok(true);
-        }
-        match chunk.insert(tx.conn(), cursor, to).await {
-            Ok(_) => tx.commit().await?,
+        match chunk.freeze(db, cursor, to).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(true),
             Err(StoreError::TooLong { .. }) if size > CHUNK_IDS_MIN => {
                 size = (size / 10).max(CHUNK_IDS_MIN);
                 continue;
             }
             Err(error @ StoreError::TooLong { .. }) => {
-                drop(tx);
                 return Ok(put_off(db, ways, run, &error.to_string(), world.now_ms()).await?);
             }
             Err(error) => return Err(error.into()),

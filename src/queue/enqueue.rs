@@ -1,24 +1,26 @@
-//! Enqueue: an audience becomes message rows, a range of member ids at a time, by one `INSERT … SELECT`.
+//! Enqueue: an audience becomes message rows, a range of member ids at a time. Every member is looked at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
+use rusqlite::Transaction;
 
 use super::count::Deltas;
 use crate::domain::campaign::{MailClass, VARIANTS_MAX};
 use crate::domain::gate::WARM_FIRST_MS;
 use crate::domain::message::MessageState;
-use crate::store::run::Run;
+use crate::store::run::{self, Run};
 use crate::store::segment::{Bind, Where};
-use crate::store::{Conn, Pair, Rows, StoreError};
+use crate::store::{Conn, Db, Lane, Pair, Rows, StoreError, direct, tally};
 use crate::{bulk, on};
 
 /// The first placeholder of the segment's own predicate: those before it are [`Freeze`]'s.
-pub const FIRST: usize = 15 + VARIANTS_MAX;
+pub const FIRST: usize = 16 + VARIANTS_MAX;
 
 // $1 run, $2 and $3 the range, $4 the topic or '', $5 now, $6 due, $7·lot + $8 draws the variant, $9·lot + $10 the
 // holdout, $11 below which is held out, $12 … $18 the bounds of all variants but the last, $19 since when a member must
-// have given a sign of life, or 0; $20 to $22 since when whoever opened or followed a mail goes before others, or 0.
+// have given a sign of life, or 0; $20 to $22 since when whoever opened or followed a mail goes before others, or 0;
+// $23 whether to look for addresses that have a mail of the run already: 1 or 0.
 macro_rules! variant {
     () => {
         "case when ($7 * m.lot + $8) % 2147483647 < $12 then 0 when ($7 * m.lot + $8) % 2147483647 < $13 then 1
@@ -50,6 +52,12 @@ macro_rules! rank {
              from touch t where t.member_id = m.id and t.at_ms >= $22 and t.class in ('human', 'proxy')), 3) end"
     };
 }
+// An address that went to another member after its first was frozen.
+macro_rules! has_it_already {
+    () => {
+        "($23 = 1 and exists (select 1 from message d where d.run_id = $1 and d.addr_key = m.addr_key))"
+    };
+}
 macro_rules! is_suppressed {
     () => {
         "(everywhere.addr_key is not null and (everywhere.expires_at_ms is null or everywhere.expires_at_ms > $5)
@@ -57,8 +65,8 @@ macro_rules! is_suppressed {
     };
 }
 
-/// Why a member of the segment gets no mail, counted from 1 in [`judged`]'s `kind`.
-const LEFT_OUT: [&str; 3] = ["no_consent", "suppressed", "silent"];
+/// Why a member of the segment gets no mail, counted from 1 in the text's `kind`.
+const LEFT_OUT: [&str; 4] = ["no_consent", "suppressed", "silent", "same_address"];
 // Every member of the segment in the range, looked at once, as `kind`, id, addr_key, rank. Members of one `kind` share
 // provider, variant, whether they are held out and why they get none: one number, by which they are quickly counted.
 macro_rules! judged {
@@ -68,11 +76,13 @@ macro_rules! judged {
             variant!(),
             ") * 2 + ",
             is_held!(),
-            ") * 4 + case when $4 <> '' and coalesce(consent.state, '') <> 'granted' then 1 when ",
+            ") * 8 + case when $4 <> '' and coalesce(consent.state, '') <> 'granted' then 1 when ",
             is_suppressed!(),
             " then 2 when ",
             is_silent!(),
-            " then 3 else 0 end as kind, m.id as id, m.addr_key as addr_key, ",
+            " then 3 when ",
+            has_it_already!(),
+            " then 4 else 0 end as kind, m.id as id, m.addr_key as addr_key, ",
             rank!(),
             " as rank
              from member m
@@ -85,34 +95,46 @@ macro_rules! judged {
     };
 }
 macro_rules! put {
-    ($run:literal, $due:literal, $judged:literal) => {
+    ($judged:expr, $kind:literal) => {
         concat!(
-            "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms) select ",
-            $run,
-            ", id, id, kind / 64, addr_key, kind / 8 % 8, case kind / 4 % 2 when 1 then 'held' else 'queued' end,
-             case kind / 4 % 2 when 1 then null else ",
-            $due,
-            " + rank end from ",
+            "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms)
+             select $1, id, id, kind / 128, addr_key, kind / 16 % 8,
+                    case kind / 8 % 2 when 1 then 'held' else 'queued' end,
+                    case kind / 8 % 2 when 1 then null else $6 + rank end
+             from ",
             $judged,
-            " where kind % 4 = 0 order by kind, id on conflict do nothing"
+            " where ",
+            $kind,
+            " % 8 = 0 order by id on conflict do nothing"
         )
     };
 }
+const PUT: Pair = Pair {
+    // A limit of none keeps each member's kind from being found out once for every place where it stands.
+    sqlite: put!(concat!("(", judged!(), " limit -1)"), "tally(kind)"),
+    postgres: concat!(
+        "with judged as materialized (",
+        judged!(),
+        "), put as (",
+        put!("judged", "kind"),
+        " returning 1)
+         select kind, count(*), (select count(*) from put) from judged group by kind"
+    ),
+};
 
-// SQLite writes in one statement and counts in another: what was judged is kept beside the database in between.
-const TABLE: &str = "create temp table if not exists judged
-    (kind integer, id integer, addr_key integer, rank integer, primary key (kind, id)) without rowid";
-const JUDGE: &str = concat!("insert into temp.judged ", judged!());
-const COUNT: &str = "select kind, count(*) from temp.judged group by kind";
-const PUT: &str = put!("$1", "$2", "temp.judged");
-const EMPTY: &str = "delete from temp.judged";
-const AT_ONCE: &str = concat!(
-    "with judged as materialized (",
-    judged!(),
-    "), put as (",
-    put!("$1", "$6", "judged"),
-    " returning 1)
-     select kind, count(*), (select count(*) from put) from judged group by kind"
+const EXCLUDED: Pair = bulk!(
+    "insert into run_excluded (run_id, reason, n)
+     select $1, r.reason, cast(sum(r.n) as bigint) from (
+       select cast(value ->> 0 as text) as reason, cast(value ->> 1 as bigint) as n from",
+    "$2",
+    ") r
+     where true group by r.reason
+     on conflict (run_id, reason) do update set n = run_excluded.n + excluded.n"
+);
+const LANES: Pair = bulk!(
+    "insert into run_lane (run_id, provider_id) select distinct $1, cast(value ->> 0 as bigint) from",
+    "$2",
+    "where true on conflict do nothing"
 );
 
 /// How long one chunk may hold the database before it is ended.
@@ -136,9 +158,8 @@ pub struct Manner {
 /// The freeze of one run.
 pub struct Freeze {
     run_id: i64,
-    due_at_ms: i64,
     audience: Where,
-    /// All leading binds; the range is put in by chunk.
+    /// All leading binds; what differs from chunk to chunk is put in.
     binds: Vec<Bind>,
 }
 
@@ -152,13 +173,13 @@ struct Kind {
 }
 
 impl Kind {
-    /// As [`judged`] numbers them.
+    /// As the texts number them.
     fn of(kind: i64) -> Kind {
         Kind {
-            provider_id: kind / 64,
-            variant: kind / 8 % 8,
-            is_held: kind / 4 % 2 == 1,
-            left_out: (kind % 4).checked_sub(1).and_then(|left_out| LEFT_OUT.get(left_out as usize).copied()),
+            provider_id: kind / 128,
+            variant: kind / 16 % 8,
+            is_held: kind / 8 % 2 == 1,
+            left_out: (kind % 8).checked_sub(1).and_then(|left_out| LEFT_OUT.get(left_out as usize).copied()),
         }
     }
 }
@@ -185,93 +206,104 @@ impl Freeze {
         binds.push(Bind::Int(sunset_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))));
         let since = |ms: i64| if manner.engaged_first { now_ms.saturating_sub(ms).max(1) } else { 0 };
         binds.extend(WARM_FIRST_MS.map(since).map(Bind::Int));
-        Freeze { run_id: run.id, due_at_ms, audience, binds }
+        binds.push(Bind::Int(0));
+        Freeze { run_id: run.id, audience, binds }
     }
 
-    /// Inserts the members with ids in `(from, to]`, counts them and those left out, notes their lanes.
+    /// Freezes the members with ids in `(from, to]`: inserts them, counts them and those left out, notes their lanes,
+    /// and moves the run's cursor. `false`: the cursor stands elsewhere, the range is not ours.
     ///
     /// # Errors
     /// [`StoreError::TooLong`] when the segment cannot be answered in time for so many.
     ///
     /// # Crash
-    /// Part of the caller's transaction, which also moves the run's cursor. Repeated, it inserts nothing.
-    pub async fn insert(&self, mut conn: Conn<'_>, from: i64, to: i64) -> Result<u64, StoreError> {
-        let mut binds = self.binds.clone();
-        binds[1] = Bind::Int(from);
-        binds[2] = Bind::Int(to);
-        let (kinds, inserted) = match conn.again() {
-            Conn::Sqlite(c) => self.insert_counted(c, &binds).await?,
-            conn @ Conn::Postgres(_) => {
-                let kinds: Vec<(i64, i64, i64)> =
-                    self.audience.fill(AT_ONCE, &binds).within(CHUNK_MAX).rows(conn).await?;
-                let inserted = kinds.first().map_or(0, |first| first.2);
-                (kinds.into_iter().map(|(kind, n, _)| (kind, n)).collect(), inserted)
-            }
-        };
-        let (mut deltas, mut excluded, mut lanes, mut counted) =
-            (Deltas::default(), Rows::default(), Rows::default(), 0);
-        for (kind, n) in kinds {
-            let kind = Kind::of(kind);
-            match kind.left_out {
-                Some(reason) => excluded.push(&(reason, n)),
-                None => {
-                    let state = if kind.is_held { MessageState::Held } else { MessageState::Queued };
-                    deltas.add(self.run_id, kind.variant, state, None, n);
-                    lanes.push(&(kind.provider_id,));
-                    counted += n;
-                }
-            }
+    /// One transaction: the rows, what counts them, and the cursor.
+    pub async fn freeze(self: &Arc<Self>, db: &Db, from: i64, to: i64) -> Result<bool, StoreError> {
+        match self.try_freeze(db, (from, to), false).await {
+            // Rare enough that no other chunk should have to look.
+            Err(StoreError::Inconsistent { .. }) => self.try_freeze(db, (from, to), true).await,
+            done => done,
         }
-        if inserted != counted {
-            return Err(StoreError::Inconsistent {
-                what: format!(
-                    "run {}: {counted} members of ids {from} to {to} were to be frozen, {inserted} were",
-                    self.run_id
-                ),
-            });
-        }
-        deltas.write(conn.again(), 0).await?;
-        self.note(conn, excluded, lanes).await?;
-        Ok(inserted.cast_unsigned())
     }
 
-    /// What [`AT_ONCE`] does, in SQLite's steps: how many of each kind there are, and how many were inserted.
-    async fn insert_counted(
-        &self,
-        conn: &mut SqliteConnection,
-        binds: &[Bind],
-    ) -> Result<(Vec<(i64, i64)>, i64), StoreError> {
-        let failed = |error| StoreError::query("freeze members", error);
-        sqlx::query(TABLE).execute(&mut *conn).await.map_err(failed)?;
-        self.audience.fill(JUDGE, binds).within(CHUNK_MAX).execute(Conn::Sqlite(conn)).await?;
-        let kinds = sqlx::query_as(COUNT).fetch_all(&mut *conn).await.map_err(failed)?;
-        let put = sqlx::query(PUT).bind(self.run_id).bind(self.due_at_ms).execute(&mut *conn).await.map_err(failed)?;
-        sqlx::query(EMPTY).execute(&mut *conn).await.map_err(failed)?;
-        Ok((kinds, put.rows_affected().cast_signed()))
-    }
-
-    async fn note(&self, mut conn: Conn<'_>, excluded: Rows, lanes: Rows) -> Result<(), StoreError> {
-        const EXCLUDED: Pair = bulk!(
-            "insert into run_excluded (run_id, reason, n)
-             select $1, r.reason, cast(sum(r.n) as bigint) from (
-               select cast(value ->> 0 as text) as reason, cast(value ->> 1 as bigint) as n from",
-            "$2",
-            ") r
-             where true group by r.reason
-             on conflict (run_id, reason) do update set n = run_excluded.n + excluded.n"
-        );
-        const LANES: Pair = bulk!(
-            "insert into run_lane (run_id, provider_id) select distinct $1, cast(value ->> 0 as bigint) from",
-            "$2",
-            "where true on conflict do nothing"
-        );
-        for (sql, rows) in [(&EXCLUDED, excluded), (&LANES, lanes)] {
+    async fn try_freeze(self: &Arc<Self>, db: &Db, range: (i64, i64), is_wary: bool) -> Result<bool, StoreError> {
+        let freeze = self.clone();
+        if let Some(done) = db.write_directly(Lane::Bulk, move |tx| freeze.put_directly(tx, range, is_wary)).await {
+            return done;
+        }
+        let mut tx = db.begin(Lane::Bulk).await?;
+        if !run::advance_freeze(tx.conn(), self.run_id, range.0, range.1).await? {
+            return Ok(false);
+        }
+        let put = self.audience.fill(PUT.postgres, &self.binds(range, is_wary)).within(CHUNK_MAX);
+        let kinds: Vec<(i64, i64, i64)> = put.rows(tx.conn()).await?;
+        let inserted = kinds.first().map_or(0, |first| first.2);
+        let counted = Counted::of(self.run_id, kinds.into_iter().map(|(kind, n, _)| (kind, n)), inserted)?;
+        counted.deltas.write(tx.conn(), 0).await?;
+        for (sql, rows) in [(&EXCLUDED, counted.excluded), (&LANES, counted.lanes)] {
             if !rows.is_empty() {
-                let (sql, rows) = (conn.pick(sql), rows.json());
-                on!(conn.again(), "note a freeze's lanes and exclusions", c => sqlx::query(sql)
+                let (sql, rows) = (tx.conn().pick(sql), rows.json());
+                on!(tx.conn(), "note a freeze's lanes and exclusions", c => sqlx::query(sql)
                     .bind(self.run_id).bind(&rows).execute(&mut *c).await.map(|_| ()))?;
             }
         }
-        Ok(())
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The same on a SQLite file's own thread.
+    fn put_directly(&self, tx: &Transaction<'_>, range: (i64, i64), is_wary: bool) -> Result<bool, StoreError> {
+        if !run::advance_freeze_directly(tx, self.run_id, range.0, range.1)? {
+            return Ok(false);
+        }
+        let put = self.audience.fill(PUT.sqlite, &self.binds(range, is_wary)).within(CHUNK_MAX);
+        let (inserted, kinds) = tally::of(tx, || put.execute_directly(tx))?;
+        let counted = Counted::of(self.run_id, kinds, inserted as i64)?;
+        counted.deltas.write_directly(tx, 0)?;
+        for (sql, rows) in [(&EXCLUDED, counted.excluded), (&LANES, counted.lanes)] {
+            if !rows.is_empty() {
+                direct::run(tx, "note a freeze's lanes and exclusions", sql.sqlite, (self.run_id, rows.json()))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn binds(&self, (from, to): (i64, i64), is_wary: bool) -> Vec<Bind> {
+        let mut binds = self.binds.clone();
+        for (number, value) in [(2, from), (3, to), (FIRST - 1, i64::from(is_wary))] {
+            binds[number - 1] = Bind::Int(value);
+        }
+        binds
+    }
+}
+
+/// What a chunk comes to.
+struct Counted {
+    deltas: Deltas,
+    excluded: Rows,
+    lanes: Rows,
+}
+
+impl Counted {
+    /// Of so many members of each kind, of whom so many were `inserted`.
+    fn of(run_id: i64, kinds: impl IntoIterator<Item = (i64, i64)>, inserted: i64) -> Result<Counted, StoreError> {
+        let mut sums = Counted { deltas: Deltas::default(), excluded: Rows::default(), lanes: Rows::default() };
+        let mut counted = 0;
+        for (kind, n) in kinds {
+            let kind = Kind::of(kind);
+            if let Some(reason) = kind.left_out {
+                sums.excluded.push(&(reason, n));
+                continue;
+            }
+            let state = if kind.is_held { MessageState::Held } else { MessageState::Queued };
+            sums.deltas.add(run_id, kind.variant, state, None, n);
+            sums.lanes.push(&(kind.provider_id,));
+            counted += n;
+        }
+        if inserted != counted {
+            let what = format!("run {run_id}: {counted} members of a range were to be frozen, {inserted} were");
+            return Err(StoreError::Inconsistent { what });
+        }
+        Ok(sums)
     }
 }

@@ -95,9 +95,6 @@ impl Checkpoints {
             let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
             conn.query_row(sql, [], |row| Ok(Log { written: row.get(1)?, folded: row.get(2)? }))
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(done) => done.map_err(|error| StoreError::direct(DOING, error)),
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-        }
+        direct::on_a_thread(work).await.map_err(|error| StoreError::direct(DOING, error))
     }
 }

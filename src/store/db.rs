@@ -309,10 +309,24 @@ impl Db {
             let Kind::Sqlite(sqlite) = &*db else { unreachable!("it was SQLite's") };
             sqlite.read(read)
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(answer) => Some(answer),
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-        }
+        Some(direct::on_a_thread(work).await)
+    }
+
+    /// Writes to a SQLite file in one transaction on a thread that may block, once the lane and the writer are free;
+    /// `None` on PostgreSQL. What ends in an error leaves nothing behind.
+    pub async fn write_directly<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        write: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
+        let mut writer = self.direct(lane).await?;
+        let work = move || {
+            let tx = writer.begin()?;
+            let done = write(&tx)?;
+            direct::commit(tx)?;
+            Ok(done)
+        };
+        Some(direct::on_a_thread(work).await)
     }
 
     /// On how many lines turns are committed: on PostgreSQL one runs while another waits for the disk, SQLite has one

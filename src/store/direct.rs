@@ -13,11 +13,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
-use super::StoreError;
+use super::{StoreError, tally};
 use super::db::{BUSY_TIMEOUT_MS, CACHE_KIB, LOG_PAGES, Writer};
 
 /// Statements kept prepared.
-const STATEMENTS_MAX: usize = 32;
+const STATEMENTS_MAX: usize = 64;
 
 /// Opens the second connection to a file that the first has made.
 pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Connection> {
@@ -25,6 +25,7 @@ pub(super) fn open(path: &Path, pages_max: Option<u64>) -> rusqlite::Result<Conn
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "secure_delete", "on")?;
     conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    tally::register(&conn)?;
     if let Some(pages) = pages_max {
         conn.pragma_update(None, "max_page_count", pages.cast_signed())?;
     }
@@ -68,6 +69,14 @@ impl Direct {
     pub fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let begun = self.writer.direct.transaction_with_behavior(TransactionBehavior::Immediate);
         begun.map_err(|error| StoreError::direct("begin a transaction", error))
+    }
+}
+
+/// Does what blocks on a thread for such work; its panic is the caller's.
+pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
     }
 }
 

@@ -78,6 +78,7 @@ pub mod stray;
 pub mod strike;
 pub mod suppression;
 pub mod tag;
+pub mod tally;
 pub mod template;
 pub mod timeline;
 pub mod touch;

@@ -1,6 +1,8 @@
 //! Campaigns and their runs.
 
-use super::{Conn, Pair, StoreError};
+use rusqlite::Transaction;
+
+use super::{Conn, Pair, StoreError, direct};
 use crate::domain::campaign::RunDoc;
 use crate::domain::message::{RunEvent, RunState};
 use crate::{leased, on};
@@ -237,15 +239,22 @@ pub async fn lanes(conn: Conn<'_>, id: i64) -> Result<Vec<i64>, StoreError> {
     on!(conn, "list a run's lanes", c => sqlx::query_scalar(SQL).bind(id).fetch_all(&mut *c).await)
 }
 
+const ADVANCE_FREEZE: &str =
+    "update run set freeze_cursor = $1 where id = $2 and freeze_cursor = $3 and state = 'freezing'";
+
 /// Moves the freeze's cursor if the run is still freezing and nobody else moved it; `false`: stop, it is not ours.
 ///
 /// # Crash
 /// Part of the chunk's transaction: the rows and the cursor come together.
 pub async fn advance_freeze(conn: Conn<'_>, id: i64, from: i64, to: i64) -> Result<bool, StoreError> {
-    const SQL: &str = "update run set freeze_cursor = $3 where id = $1 and freeze_cursor = $2 and state = 'freezing'";
-    let rows = on!(conn, "move a freeze on", c => sqlx::query(SQL)
-        .bind(id).bind(from).bind(to).execute(&mut *c).await.map(|r| r.rows_affected()))?;
+    let rows = on!(conn, "move a freeze on", c => sqlx::query(ADVANCE_FREEZE)
+        .bind(to).bind(id).bind(from).execute(&mut *c).await.map(|r| r.rows_affected()))?;
     Ok(rows == 1)
+}
+
+/// As [`advance_freeze`], on the caller's own thread.
+pub fn advance_freeze_directly(tx: &Transaction<'_>, id: i64, from: i64, to: i64) -> Result<bool, StoreError> {
+    Ok(direct::run(tx, "move a freeze on", ADVANCE_FREEZE, (to, id, from))? == 1)
 }
 
 /// Writes down how many rows a run froze.

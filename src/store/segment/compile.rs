@@ -25,6 +25,16 @@ pub enum Bind {
     Text(String),
 }
 
+impl rusqlite::ToSql for Bind {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        match self {
+            Bind::Int(int) => int.to_sql(),
+            Bind::Float(float) => float.to_sql(),
+            Bind::Text(text) => text.to_sql(),
+        }
+    }
+}
+
 /// A predicate on alias `m` of `member`, true for the live members of a segment.
 #[derive(Debug, Clone)]
 pub struct Where {

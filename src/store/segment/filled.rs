@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use rusqlite::Transaction;
+
 use super::compile::Bind;
-use super::patience::{ASK_MAX, Patient, told};
+use super::patience::{ASK_MAX, Patient, told, within};
 use crate::on;
 use crate::store::{Conn, StoreError};
 
@@ -81,6 +83,23 @@ impl Filled {
     pub async fn execute(&self, conn: Conn<'_>) -> Result<u64, StoreError> {
         patiently!(self, conn, "run a statement over a segment", c =>
             bound!(sqlx::query(sql!(self)), &self.binds).execute(&mut *c).await.map(|done| done.rows_affected()))
+    }
+
+    /// As [`execute`](Filled::execute), on the caller's own thread.
+    pub fn execute_directly(&self, tx: &Transaction<'_>) -> Result<usize, StoreError> {
+        const DOING: &str = "run a statement over a segment";
+        let execute = || {
+            let mut statement = tx.prepare_cached(&self.sql)?;
+            // SQLite counts placeholders as they come, not by the numbers in their names.
+            for place in 1..=statement.parameter_count() {
+                let number = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
+                let bind = number.and_then(|number| self.binds.get(number - 1));
+                statement.raw_bind_parameter(place, bind.ok_or(rusqlite::Error::InvalidParameterCount(place, 0))?)?;
+            }
+            statement.raw_execute()
+        };
+        let done = within(tx, self.most, execute);
+        done.map_err(|error| told(StoreError::direct(DOING, error), self.most))
     }
 
     /// Every row, as tuples or `FromRow` structs.

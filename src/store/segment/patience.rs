@@ -80,11 +80,36 @@ impl<'c> Patient<'c> {
     }
 }
 
+/// Does what a connection's own thread may do for `most`; what is still at it then is interrupted from inside. Only where
+/// a runtime is, whose clock it goes by.
+pub(super) fn within<T>(
+    conn: &rusqlite::Connection,
+    most: Duration,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = over.clone();
+    conn.progress_handler(STEPS_A_LOOK, Some(move || seen.load(Ordering::Relaxed)))?;
+    let alarm = tokio::spawn(async move {
+        tokio::time::sleep(most).await;
+        over.store(true, Ordering::Relaxed);
+    });
+    let done = work();
+    alarm.abort();
+    conn.progress_handler(0, None::<fn() -> bool>)?;
+    done
+}
+
 /// Says of a statement that was ended for its time that it was. SQLITE_INTERRUPT 9; PostgreSQL `query_canceled`.
 pub(super) fn told(error: StoreError, most: Duration) -> StoreError {
-    let StoreError::Query { doing, source: sqlx::Error::Database(ref database) } = error else { return error };
-    match database.code().as_deref() {
-        Some("9" | "57014") => StoreError::TooLong { doing, seconds: most.as_secs_f64() },
-        _ => error,
-    }
+    let (doing, ended) = match &error {
+        StoreError::Query { doing, source: sqlx::Error::Database(database) } => {
+            (*doing, matches!(database.code().as_deref(), Some("9" | "57014")))
+        }
+        StoreError::Direct { doing, source } => {
+            (*doing, source.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted))
+        }
+        _ => return error,
+    };
+    if ended { StoreError::TooLong { doing, seconds: most.as_secs_f64() } } else { error }
 }
