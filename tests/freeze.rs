@@ -29,7 +29,8 @@ async fn members(db: &Db) {
             id * 100,
             1 + id % 2
         );
-        let consent = format!("insert into consent (member_id, topic, state, at_ms) values ({id}, 'offers', 'granted', 0)");
+        let consent =
+            format!("insert into consent (member_id, topic, state, at_ms) values ({id}, 'offers', 'granted', 0)");
         execute(db, &[&member, &consent]).await;
     }
 }

@@ -15,8 +15,9 @@ use crate::store::run::{self, Run};
 use crate::store::schema::statistics;
 use crate::store::{Db, Lane, StoreError, alert, segment};
 
-/// The work of one chunk on a SQLite file, whose one writer others wait for.
+/// The work of one chunk on a SQLite file, whose one writer others wait for; and where none of them does.
 const CHUNK_SQLITE: Duration = Duration::from_millis(10);
+const CHUNK_ALONE: Duration = Duration::from_millis(40);
 /// The work of one chunk on PostgreSQL, where nobody waits for it.
 const CHUNK_POSTGRES: Duration = Duration::from_millis(250);
 /// Member ids in the first chunk, and the bounds of the next ones.
@@ -223,7 +224,6 @@ async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Ru
     let parsed = crate::domain::segment::parse(&run.doc.segment).map_err(|e| segment_fault(e.to_string()))?;
     let resolved = segment::resolve(reader.conn(), &parsed).await.map_err(|e| segment_fault(e.to_string()))?;
     let audience = segment::compile(&reader.conn(), &resolved, now_ms, enqueue::FIRST);
-    let wanted = if reader.conn().is_sqlite() { CHUNK_SQLITE } else { CHUNK_POSTGRES };
     drop(reader);
     let chunk = Arc::new(enqueue::Freeze::new(run, now_ms, terms.manner, audience));
     let (mut cursor, mut size) = (run.freeze_cursor, CHUNK_IDS_FIRST);
@@ -244,6 +244,11 @@ async fn freeze(db: &Db, world: &World, (terms, ways): (&Terms, &Ways), run: &Ru
         }
         cursor = to;
         let took = began.elapsed().as_secs_f64().max(1e-6);
+        let wanted = match db.sqlite_path() {
+            Some(_) if db.is_wanted() => CHUNK_SQLITE,
+            Some(_) => CHUNK_ALONE,
+            None => CHUNK_POSTGRES,
+        };
         let scaled = size as f64 * (wanted.as_secs_f64() / took).clamp(0.25, 2.0);
         size = (scaled as i64).clamp(CHUNK_IDS_MIN, CHUNK_IDS_MAX);
     }

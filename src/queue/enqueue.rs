@@ -95,7 +95,7 @@ macro_rules! judged {
     };
 }
 macro_rules! put {
-    ($judged:expr, $kind:literal) => {
+    ($judged:expr, $kind:literal, $order:literal) => {
         concat!(
             "insert into message (run_id, origin, member_id, provider_id, addr_key, variant, state, due_at_ms)
              select $1, id, id, kind / 128, addr_key, kind / 16 % 8,
@@ -105,18 +105,20 @@ macro_rules! put {
             $judged,
             " where ",
             $kind,
-            " % 8 = 0 order by id on conflict do nothing"
+            " % 8 = 0 ",
+            $order,
+            " on conflict do nothing"
         )
     };
 }
 const PUT: Pair = Pair {
     // A limit of none keeps each member's kind from being found out once for every place where it stands.
-    sqlite: put!(concat!("(", judged!(), " limit -1)"), "tally(kind)"),
+    sqlite: put!(concat!("(", judged!(), " order by m.id limit -1)"), "tally(kind)", ""),
     postgres: concat!(
         "with judged as materialized (",
         judged!(),
         "), put as (",
-        put!("judged", "kind"),
+        put!("judged", "kind", "order by id"),
         " returning 1)
          select kind, count(*), (select count(*) from put) from judged group by kind"
     ),

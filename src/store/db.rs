@@ -329,6 +329,12 @@ impl Db {
         Some(direct::on_a_thread(work).await)
     }
 
+    /// Whether turns or touches have the writer of a SQLite file or wait for it.
+    pub fn is_wanted(&self) -> bool {
+        let Kind::Sqlite(sqlite) = &*self.0 else { return false };
+        [Lane::Turn, Lane::Event].into_iter().any(|lane| sqlite.lanes[lane as usize].try_lock().is_err())
+    }
+
     /// On how many lines turns are committed: on PostgreSQL one runs while another waits for the disk, SQLite has one
     /// writer.
     pub fn lines(&self) -> usize {

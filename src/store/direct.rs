@@ -13,8 +13,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{StoreError, tally};
 use super::db::{BUSY_TIMEOUT_MS, CACHE_KIB, LOG_PAGES, Writer};
+use super::{StoreError, tally};
 
 /// Statements kept prepared.
 const STATEMENTS_MAX: usize = 64;
