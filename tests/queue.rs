@@ -1,9 +1,11 @@
 //! The send queue's promises, one by one, on both databases.
 
+use std::time::Duration;
+
 use indicia::domain::message::MessageState as S;
 use indicia::queue::claim::{Mark, claim};
 use indicia::queue::sweep::{Sweep, sweep};
-use indicia::queue::{Outcome, Turn, recover::recover};
+use indicia::queue::{Outcome, Turn, Turns, recover::recover};
 use indicia::store::{Lane, daemon, run};
 
 use crate::both_dbs;
@@ -120,6 +122,42 @@ both_dbs! {
         }
         let leases = sql::count(&test.db, "lease").await;
         assert!(leases <= 6, "{leases} leases are left of nine that ended");
+    }
+}
+
+both_dbs! {
+    async fn a_turn_that_waits_for_a_row_holds_up_no_other_line(test) {
+        // SQLite has one line: it locks no rows.
+        if test.db.sqlite_path().is_some() {
+            return;
+        }
+        let run_id = sending_run(&test.db, 3, NOW).await;
+        let epoch = epoch(&test).await;
+        let held = claimed(&test, run_id, epoch, 3, NOW).await;
+        let arms: Vec<Turn> = held.iter().map(|held| arm(run_id, held, NOW)).collect();
+        assert_eq!(commit(&test.db, epoch, &arms).await, [true; 3]);
+        let mut somebody = test.db.begin(Lane::Bulk).await.unwrap();
+        sql::within(&mut somebody, &format!("select id from message where id = {} for update", held[0].id)).await;
+
+        let (turns, lines) = Turns::new(test.db.clone(), epoch, |_, _| ());
+        let take = |held: &Held| turns.settle(settle(run_id, held, sent(), NOW));
+        let mut two = std::pin::pin!(async { tokio::join!(take(&held[0]), take(&held[1])) });
+        assert!(tokio::time::timeout(Duration::ZERO, &mut two).await.is_err(), "nobody takes them yet");
+        for line in lines {
+            tokio::spawn(line);
+        }
+        const WAITING: &str = "pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while sql::count(&test.db, WAITING).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::select! {
+            one = take(&held[2]) => one.unwrap(),
+            _ = &mut two => panic!("the row was locked, and the other line waited for it"),
+        }
+        drop(somebody);
+        let two = two.await;
+        two.0.and(two.1).unwrap();
+        assert_eq!(counted(&test.db, run_id).await(S::Sent), 3);
     }
 }
 

@@ -3,6 +3,7 @@
 //! work on a turn just now. While one commits, the next begins as soon as it has as many: each commit costs the same
 //! again, so two small ones are dearer than two of a size.
 
+use std::pin::pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::store::Db;
 const TURNS_BATCH_MAX: usize = 256;
 /// Turns that may wait for the writer; every slot has at most one.
 const TURNS_WAITING_MAX: usize = 4096;
+/// How long a line waits until it has as many turns as the others are committing: what holds up one of them, as a row
+/// that somebody else has locked, must not hold up all.
+const GATHER_MAX: Duration = Duration::from_millis(20);
 /// First pause before a failed settle is repeated, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_secs(2);
@@ -71,6 +75,7 @@ impl Waiting {
     async fn gather(&self, batch: &mut Vec<Item>) -> Option<Committing<'_>> {
         let mut items = self.items.lock().await;
         items.recv_many(batch, TURNS_BATCH_MAX).await;
+        let mut late = pin!(tokio::time::sleep(GATHER_MAX));
         while !batch.is_empty() {
             // As long as others who were at work meanwhile hand in more.
             let mut known = 0;
@@ -90,6 +95,7 @@ impl Waiting {
             tokio::select! {
                 more = items.recv_many(batch, left) => if more == 0 { break },
                 () = self.ended.notified() => {}
+                () = &mut late => break,
             }
         }
         if batch.is_empty() {
