@@ -100,7 +100,7 @@ pub enum Lane {
     Turn = 0,
     /// What came back: opens, clicks, unsubscribes.
     Event = 1,
-    /// Imports, freezes, learning, sweeps: pieces of at most about 10 ms.
+    /// Imports, freezes, learning, sweeps: pieces of at most about 10 ms, longer where nobody waits.
     Bulk = 2,
 }
 

@@ -1,5 +1,5 @@
-//! Statements on the caller's own thread, where a hand-over costs more than the statement: claims, turns, touches,
-//! histories.
+//! Statements on the caller's own thread, where a hand-over costs more than the statement: freezes, claims, turns,
+//! touches, histories.
 //!
 //! A driver that does not block runs SQLite on a thread of its own, and every statement goes there and back: on a busy
 //! machine most of a short transaction is spent on being woken. So beside the writer's connection stands a second one

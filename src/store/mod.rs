@@ -31,9 +31,9 @@
 //! # Who may write
 //!
 //! [`Db::begin`] gives the one writer of a SQLite file in turn to the [`Lane`]s: settle and arm first, then what came
-//! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms.
-//! [`Db::direct`] gives the same writer to a thread that may block: the turns and the touches, where a hand-over to the
-//! driver's thread for each statement would cost more than the statements.
+//! back, then the rest. No transaction is held across SMTP, HTTP or rendering, and no bulk piece over about 10 ms while
+//! others wait. [`Db::direct`] gives the same writer to a thread that may block: the turns, the touches and the freeze,
+//! where a hand-over to the driver's thread for each statement would cost more than the statements.
 //!
 //! PostgreSQL plans by what it believes of its tables. Statements that name every row they touch by a key, as those of a
 //! claim, a turn, a touch or an import, go over connections that know no other way: [`Db::begin_by_key`],
