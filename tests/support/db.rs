@@ -114,9 +114,10 @@ fn start() -> Option<Server> {
         "initdb failed"
     );
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    // The folder goes with the server: a test binary ends without dropping what is static.
+    // The folder goes with the server: a test binary ends without dropping what is static. An interrupt is for all of its
+    // group; only the end of its input ends this one.
     let script = format!(
-        "'{bin}/postgres' -D '{data}' -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}' \
+        "trap '' INT TERM; '{bin}/postgres' -D '{data}' -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{folder}' \
          -c fsync=off -c max_connections=300 -c shared_buffers=128MB >'{folder}/log' 2>&1 & pid=$!; read line; kill -INT $pid; wait $pid; cd /; rm -rf '{folder}'",
         bin = bin.display(),
         data = data.display(),
