@@ -115,10 +115,10 @@ both_dbs! {
         let resolved = resolve(tx.conn(), &parse("points in [3, 50, 51, 99.5] and not market = \"x\"").unwrap()).await.unwrap();
         let insert = compile(&tx.conn(), &resolved, NOW_MS, 4).fill(
             "insert into consent (member_id, topic, state, at_ms)
-             select m.id, $3, 'granted', 0 from member m where m.id > $1 and m.id <= $2 and {where}",
+             select m.id, $3, 'granted', 0 from member m where m.id > $1 and m.id <= $2 and {where} returning 1",
             &[Bind::Int(10), Bind::Int(100), Bind::Text("offers".to_owned())],
         );
-        assert_eq!(insert.execute(tx.conn()).await.unwrap(), 2);
+        assert_eq!(insert.rows::<(i32,)>(tx.conn()).await.unwrap().len(), 2);
         let granted = resolve(tx.conn(), &parse("consent(\"offers\")").unwrap()).await.unwrap();
         assert_eq!(sample(tx.conn(), &granted, NOW_MS, 9).await.unwrap(), [51, 52]);
     }
@@ -229,7 +229,7 @@ both_dbs! {
         // Within a transaction what came before it is still there.
         let mut tx = test.db.begin(Lane::Bulk).await.unwrap();
         save(tx.conn(), "rich", &parse("points >= 5").unwrap(), 1).await.unwrap();
-        endless.execute(tx.conn()).await.unwrap_err();
+        endless.row::<(i64,)>(tx.conn()).await.unwrap_err();
         tx.commit().await.unwrap();
         assert!(latest(reader.conn(), "rich").await.unwrap().is_some());
     }

@@ -73,19 +73,13 @@ impl Filled {
         self
     }
 
-    /// Runs it and says how many rows it wrote.
+    /// Runs it on the caller's own thread and says how many rows it wrote.
     ///
     /// # Errors
     /// The database's; [`StoreError::TooLong`] when it was ended for its time.
     ///
     /// # Crash
     /// Part of the caller's transaction.
-    pub async fn execute(&self, conn: Conn<'_>) -> Result<u64, StoreError> {
-        patiently!(self, conn, "run a statement over a segment", c =>
-            bound!(sqlx::query(sql!(self)), &self.binds).execute(&mut *c).await.map(|done| done.rows_affected()))
-    }
-
-    /// As [`execute`](Filled::execute), on the caller's own thread.
     pub fn execute_directly(&self, tx: &Transaction<'_>) -> Result<usize, StoreError> {
         const DOING: &str = "run a statement over a segment";
         let execute = || {
@@ -103,6 +97,9 @@ impl Filled {
     }
 
     /// Every row, as tuples or `FromRow` structs.
+    ///
+    /// # Errors
+    /// As [`execute_directly`](Filled::execute_directly).
     pub async fn rows<T>(&self, conn: Conn<'_>) -> Result<Vec<T>, StoreError>
     where
         T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>
