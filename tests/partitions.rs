@@ -44,7 +44,7 @@ both_dbs! {
         }
         let fences = "select count(*) from pg_constraint where conname like '%_fence'";
         assert_eq!(number(&test.db, fences).await, 0);
-        let tuned = "select count(*) from pg_class where relname = 'message_runs_100' and 'fillfactor=85' = any (reloptions)";
+        let tuned = "select count(*) from pg_class where relname = 'message_runs_100' and 'fillfactor=60' = any (reloptions)";
         assert_eq!(number(&test.db, tuned).await, 1);
         assert_eq!(made(&test, DECEMBER_MS).await, 2, "February of two tables");
     }

@@ -1,13 +1,15 @@
 //! The writers of turns: whoever is free takes every turn that is waiting, runs them in one transaction, commits once.
-//! No timer gathers the batch: the commit before it does, and where threads wait for a processor, those that are at
-//! work on a turn just now. While one commits, the next begins as soon as it has as many: each commit costs the same
-//! again, so two small ones are dearer than two of a size.
+//!
+//! A commit costs nearly the same whatever it holds, and a fast disk lets so many begin that each holds few. So one
+//! that holds less than the last begins a moment later, and while one is under way the next waits for its end, unless
+//! the disk is slow. A slot that is alone never waits: its commits are all of a size.
 
 use std::pin::pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::turn::{self, Turn, Writer};
 use crate::store::Db;
@@ -16,9 +18,17 @@ use crate::store::Db;
 const TURNS_BATCH_MAX: usize = 256;
 /// Turns that may wait for the writer; every slot has at most one.
 const TURNS_WAITING_MAX: usize = 4096;
-/// How long a line waits until it has as many turns as the others are committing: what holds up one of them, as a row
-/// that somebody else has locked, must not hold up all.
+/// A commit of fewer turns than the last begins so long after it at the earliest: a third of the time in which twenty
+/// slots send a mail each to a server next door.
+const PACE: Duration = Duration::from_micros(800);
+/// A commit that takes longer waits for a slow disk, or for a row: another line need not wait for it, once it has as
+/// many turns as each of those under way.
+const SLOW: Duration = Duration::from_millis(2);
+/// How long a line with fewer waits: what holds up one of them, as a row that somebody else has locked, must not hold up
+/// all.
 const GATHER_MAX: Duration = Duration::from_millis(20);
+/// How often a line looks whether it has as many.
+const LOOK: Duration = Duration::from_millis(1);
 /// First pause before a failed settle is repeated, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_secs(2);
@@ -49,13 +59,16 @@ struct Waiting {
     committing: std::sync::Mutex<Committed>,
     /// Told when a commit ended.
     ended: Notify,
+    /// Told when a commit takes long.
+    slow: Notify,
 }
 
-/// What all lines are committing just now.
+/// What all lines are committing just now, and the last commit that began.
 #[derive(Default)]
 struct Committed {
     lines: usize,
     turns: usize,
+    last: Option<(Instant, usize)>,
 }
 
 /// So many turns being committed, until it is dropped.
@@ -71,48 +84,79 @@ impl Drop for Committing<'_> {
 }
 
 impl Waiting {
-    /// Fills `batch`, and counts it among what is being committed; `None` when the last handle was dropped.
-    async fn gather(&self, batch: &mut Vec<Item>) -> Option<Committing<'_>> {
-        let mut items = self.items.lock().await;
-        items.recv_many(batch, TURNS_BATCH_MAX).await;
-        let mut late = pin!(tokio::time::sleep(GATHER_MAX));
-        while !batch.is_empty() {
-            // As long as others who were at work meanwhile hand in more.
-            let mut known = 0;
-            while batch.len() > known && batch.len() < TURNS_BATCH_MAX {
-                known = batch.len();
-                std::thread::yield_now();
-                while batch.len() < TURNS_BATCH_MAX
-                    && let Ok(item) = items.try_recv()
-                {
-                    batch.push(item);
-                }
-            }
-            let left = TURNS_BATCH_MAX - batch.len();
-            if left == 0 || self.is_enough(batch.len()) {
-                break;
-            }
-            tokio::select! {
-                more = items.recv_many(batch, left) => if more == 0 { break },
-                () = self.ended.notified() => {}
-                () = &mut late => break,
-            }
-        }
-        if batch.is_empty() {
+    /// Fills `batch`, and counts it among what is being committed; `None` when the last handle was dropped. Blocks the
+    /// thread for a moment: no timer of the runtime is as fine.
+    async fn gather(&self, line: usize, batch: &mut Vec<Item>) -> Option<Committing<'_>> {
+        let mut items = self.take_part(line).await;
+        if items.recv_many(batch, TURNS_BATCH_MAX).await == 0 {
+            self.slow.notify_one();
             return None;
+        }
+        std::thread::sleep(self.too_soon(batch.len()));
+        // As long as others who were at work meanwhile hand in more.
+        let mut known = 0;
+        while batch.len() > known {
+            known = batch.len();
+            std::thread::yield_now();
+            while batch.len() < TURNS_BATCH_MAX
+                && let Ok(item) = items.try_recv()
+            {
+                batch.push(item);
+            }
         }
         let mut all = self.committing();
         (all.lines, all.turns) = (all.lines + 1, all.turns + batch.len());
+        all.last = Some((Instant::now(), batch.len()));
         Some(Committing(self, batch.len()))
     }
 
-    /// Whether so many turns are as many as each of the others is committing.
-    fn is_enough(&self, turns: usize) -> bool {
-        let all = self.committing();
-        turns * all.lines >= all.turns
+    /// Waits until a line may take what is waiting. The first may whenever nothing is under way; the others help it
+    /// while the disk is slow, and else leave it the turns: what it needs for them is at hand there.
+    async fn take_part(&self, line: usize) -> MutexGuard<'_, mpsc::Receiver<Item>> {
+        loop {
+            let items = self.items.lock().await;
+            while let Some(wait) = self.wait(items.len()) {
+                tokio::select! {
+                    () = self.ended.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+            if line == 0 || items.is_closed() || self.committing().lines > 0 {
+                return items;
+            }
+            drop(items);
+            self.slow.notified().await;
+        }
     }
 
-    fn committing(&self) -> MutexGuard<'_, Committed> {
+    /// How long to wait for what others are committing, before so many turns that wait are looked at again.
+    fn wait(&self, turns: usize) -> Option<Duration> {
+        let all = self.committing();
+        let taken = all.last.filter(|_| all.lines > 0)?.0.elapsed();
+        let left = SLOW.saturating_sub(taken);
+        let may_begin = left.is_zero() && (turns * all.lines >= all.turns || taken >= GATHER_MAX);
+        (!may_begin).then_some(left.max(LOOK))
+    }
+
+    /// A commit, of which the other lines hear when it takes long.
+    async fn watched<T>(&self, commit: impl Future<Output = T>) -> T {
+        let mut commit = pin!(commit);
+        if let Ok(done) = tokio::time::timeout(SLOW, &mut commit).await {
+            return done;
+        }
+        self.slow.notify_one();
+        commit.await
+    }
+
+    /// By how much a commit of so many turns would follow the last too soon.
+    fn too_soon(&self, turns: usize) -> Duration {
+        match self.committing().last {
+            Some((began, last)) if turns < last => PACE.saturating_sub(began.elapsed()),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn committing(&self) -> std::sync::MutexGuard<'_, Committed> {
         self.committing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,7 +171,12 @@ impl Turns {
     ) -> (Turns, Vec<impl Future<Output = ()> + Send>) {
         let (items, waiting) = mpsc::channel(TURNS_WAITING_MAX);
         let (items, waiting) = (Turns(items), Mutex::new(waiting));
-        let waiting = Arc::new(Waiting { items: waiting, committing: Default::default(), ended: Notify::new() });
+        let waiting = Arc::new(Waiting {
+            items: waiting,
+            committing: Default::default(),
+            ended: Notify::new(),
+            slow: Notify::new(),
+        });
         let line = |line| write(db.clone(), Writer { epoch, line }, waiting.clone(), committed.clone());
         (items, (0..db.lines()).map(line).collect())
     }
@@ -161,10 +210,10 @@ impl Turns {
 
 async fn write(db: Db, writer: Writer, waiting: Arc<Waiting>, committed: impl Fn(usize, Duration)) {
     let mut batch = Vec::with_capacity(TURNS_BATCH_MAX);
-    while let Some(_committing) = waiting.gather(&mut batch).await {
-        let began = tokio::time::Instant::now();
+    while let Some(_committing) = waiting.gather(writer.line, &mut batch).await {
+        let began = Instant::now();
         let turns: Vec<Turn> = batch.iter_mut().map(|item: &mut Item| std::mem::take(&mut item.turn)).collect();
-        match turn::commit(&db, writer, &turns).await {
+        match waiting.watched(turn::commit(&db, writer, &turns)).await {
             Ok(granted) => {
                 committed(turns.len(), began.elapsed());
                 for (item, granted) in batch.drain(..).zip(granted) {

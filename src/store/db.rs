@@ -335,8 +335,8 @@ impl Db {
         [Lane::Turn, Lane::Event].into_iter().any(|lane| sqlite.lanes[lane as usize].try_lock().is_err())
     }
 
-    /// On how many lines turns are committed: on PostgreSQL one runs while another waits for the disk, SQLite has one
-    /// writer.
+    /// On how many lines turns are committed: on PostgreSQL others help the first while it waits for a slow disk or a
+    /// locked row, SQLite has one writer.
     pub fn lines(&self) -> usize {
         if self.sqlite_path().is_some() { 1 } else { LINES }
     }

@@ -1,0 +1,2 @@
+-- SQLite writes a mail where it stands.
+select 1;
