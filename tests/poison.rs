@@ -8,15 +8,17 @@ use crate::support::site::execute;
 
 const MEMBERS: usize = 12;
 
-/// A page that is harmless for everybody but whoever is called Boom: theirs takes many seconds.
+/// A page that is harmless for everybody but whoever is called Boom: theirs takes long, and writes nothing meanwhile.
 fn page() -> String {
-    let work = "{{ \"LETTERS\" FILTERS | wordcount }}"
-        .replace("LETTERS", &"a b ".repeat(80_000))
-        .replace("FILTERS", &"| lower | upper ".repeat(30));
+    let filters = "| lower | upper ".repeat(50);
+    let work =
+        format!("{{% for a in range(end=200) %}}{{% if letters {filters} == \"\" %}}{{% endif %}}{{% endfor %}}");
     format!(
         "<html><body><p>{{{{ member.first_name }}}}</p>{{% if member.first_name == \"Boom\" %}}\
-         {{% for a in range(end=200) %}}{work}{{% endfor %}}{{% endif %}}\
-         <p><a href=\"{{{{ unsubscribe_url() }}}}\">Unsubscribe</a></p></body></html>\n"
+         {{% set letters = \"{}\" %}}{}{{% endif %}}\
+         <p><a href=\"{{{{ unsubscribe_url() }}}}\">Unsubscribe</a></p></body></html>\n",
+        "a b ".repeat(80_000),
+        work.repeat(20)
     )
 }
 
