@@ -23,6 +23,7 @@ pub mod lock;
 pub mod log;
 pub mod mailbox;
 mod mailboxes;
+pub mod processors;
 pub mod reply_rules;
 mod routes;
 pub mod serve;

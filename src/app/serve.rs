@@ -28,6 +28,7 @@ use super::library::{Shelf, render_sender};
 use super::lock::StateLock;
 use super::mailbox::RunningMailbox;
 use super::mailboxes::{self, Mailbox as OtherMailbox};
+use super::processors;
 use super::reply_rules::ReplyRules;
 use super::routes;
 use super::shaping;
@@ -316,8 +317,14 @@ impl Base {
         let metrics = self.metrics.clone();
         let committed = move |_, took| metrics.turn_commit.observe(took);
         let (turns, lines) = Turns::new(self.db.clone(), self.epoch, committed);
+        let leaves_one = self.db.sqlite_path().is_some();
         for line in lines {
-            writers.spawn_alone("writer", line);
+            writers.spawn_alone("writer", async move {
+                if leaves_one {
+                    processors::leave_one();
+                }
+                line.await;
+            });
         }
         if let Some(checkpoints) = Checkpoints::of(&self.db).await? {
             let (late, mut fold) = (self.late.clone(), Fold(checkpoints));

@@ -43,14 +43,16 @@ pub mod touches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 pub use failure::{Exit, Failure, Fix};
 pub use session::Session;
 
 use super::config::{Config, Faults, LogFormat};
-use super::log;
+use super::{log, processors};
 
 /// What logs are written by a command that is no daemon, unless `--log` says otherwise.
 const COMMAND_LOG_LEVEL: &str = "warn";
@@ -194,6 +196,30 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |all| (all.get() - 1).max(1))
 }
 
+/// Whether this process [leaves one processor](processors) to others: a daemon on SQLite does. PostgreSQL is one of those
+/// who wake it and are woken, and the kernel does better for all three.
+fn leaves_one(arguments: &Arguments) -> bool {
+    match arguments.verb {
+        Verb::Demo(_) => true,
+        Verb::Serve(_) => arguments.global.load().is_ok_and(|config| config.database.is_sqlite()),
+        _ => false,
+    }
+}
+
+/// The threads of this process. Those that start first are the workers, the others do what blocks.
+fn runtime(leaves_one: bool) -> std::io::Result<Runtime> {
+    let (workers, started) = (workers(), AtomicUsize::new(0));
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(workers).enable_all();
+    if leaves_one {
+        builder.on_thread_start(move || match started.fetch_add(1, Ordering::Relaxed) {
+            worker if worker < workers => processors::leave_one(),
+            _ => processors::take_all(),
+        });
+    }
+    builder.build()
+}
+
 fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -203,7 +229,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
+    let runtime = match runtime(leaves_one(&arguments)) {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(Failure::new(format!("could not start: {error}")).tell() as u8),
     };
