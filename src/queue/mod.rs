@@ -12,7 +12,7 @@
 //! | slot | one courier with at most one connection; it owns at most one armed row |
 //! | turn | one item of a slot for the writer: the settle it owes and the arm of its next message, in one commit |
 //! | lane | (run, provider): what a claim names |
-//! | line | one of the writers of turns, with a connection and an account of its own; PostgreSQL has several |
+//! | line | a writer of turns, with a connection and an account of its own; on PostgreSQL others help the first |
 //! | generation | of a run; +1 at pause, resume, new template, cancel: an arm under an older one is refused |
 //!
 //! [`claim`] leases rows to an epoch and keeps which ([`store::lease`](crate::store::lease)), [`turn`] settles and arms
