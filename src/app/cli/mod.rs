@@ -43,6 +43,7 @@ pub mod touches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
@@ -141,15 +142,22 @@ pub struct Global {
     /// How log lines look: text or json [default: [log] format]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Read once: what the file is may be a pipe.
+    #[arg(skip)]
+    loaded: OnceLock<Config>,
 }
 
 impl Global {
-    /// Loads the configuration.
+    /// Loads the configuration, once.
     ///
     /// # Errors
     /// Every fault of it, in one text.
     pub fn load(&self) -> Result<Config, Failure> {
-        Ok(self.load_every_fault()?)
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded.clone());
+        }
+        let loaded = self.load_every_fault()?;
+        Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 
     /// Loads the configuration.
