@@ -62,7 +62,13 @@ impl StoreError {
 
     /// Whether a unique key refused the row.
     pub fn is_unique_violation(&self) -> bool {
-        matches!(self, StoreError::Query { source: sqlx::Error::Database(error), .. } if error.is_unique_violation())
+        match self {
+            StoreError::Query { source: sqlx::Error::Database(error), .. } => error.is_unique_violation(),
+            StoreError::Direct { source: rusqlite::Error::SqliteFailure(error, _), .. } => {
+                error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
+            }
+            _ => false,
+        }
     }
 
     /// Whether the database is merely busy or away: the same again later may succeed.
