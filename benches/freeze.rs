@@ -13,7 +13,7 @@ mod fold;
 
 use std::time::Instant;
 
-use common::{folder, fresh_database, median, number};
+use common::{Database, folder, median, number};
 use indicia::base::World;
 use indicia::domain::campaign::RunDoc;
 use indicia::domain::message::RunState;
@@ -41,8 +41,9 @@ fn main() {
     let rounds = number("INDICIA_BENCH_ROUNDS", 5);
     let postgres = std::env::args().skip_while(|word| word != "postgres").nth(1);
     let home = folder();
-    let url = match &postgres {
-        Some(base) => fresh_database(base),
+    let database = postgres.as_deref().map(Database::on);
+    let url = match &database {
+        Some(database) => database.url(),
         None => format!("sqlite://{}", home.path().join("bench.db").display()),
     };
     let runtime =

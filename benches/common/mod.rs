@@ -68,19 +68,39 @@ pub fn smtp_sink() -> (Running, u16) {
     panic!("smtp-sink does not listen");
 }
 
-/// A fresh database on the server whose base URL was given.
-pub fn fresh_database(base: &str) -> String {
-    let name = format!(
-        "bench{}",
-        std::process::id() as u64 * 1_000 + std::time::Instant::now().elapsed().as_nanos() as u64 % 1_000
-    );
-    let _ = Command::new("psql")
-        .args([&format!("{base}/postgres"), "-qc", &format!("drop database if exists {name}")])
-        .status();
-    let made =
-        Command::new("psql").args([&format!("{base}/postgres"), "-qc", &format!("create database {name}")]).status();
-    assert!(made.is_ok_and(|status| status.success()), "could not create a database on {base}");
-    format!("{base}/{name}")
+/// A database of its own on a PostgreSQL server, gone when dropped: what one leaves behind, the server would vacuum
+/// while the next is measured.
+pub struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    /// A fresh one on the server of the URL `server`.
+    pub fn on(server: &str) -> Database {
+        let database = Database { server: server.to_owned(), name: format!("bench{}", std::process::id()) };
+        database.ask("create", "");
+        database
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    fn ask(&self, what: &str, how: &str) {
+        let server = format!("{}/postgres", self.server);
+        let asked =
+            Command::new("psql").args([&server, "-qc", &format!("{what} database {} {how}", self.name)]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "could not {what} a database on {server}");
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.ask("drop", "with (force)");
+        }
+    }
 }
 
 /// Runs `indicia ARGUMENTS` to its end and gives its stdout.

@@ -266,8 +266,9 @@ impl<L: Library> Dispatch<L> {
         }
     }
 
-    /// How much of a lane is claimed for a route: as much as its tokens of the next seconds, or a batch when its
-    /// couriers will soon be out of work.
+    /// How much of a lane is claimed for a route: as much as its tokens of the next seconds, or a batch while half of
+    /// the last still waits. A courier that finds no job sends nothing behind its dot, and to claim rows and read their
+    /// members takes as long as many mails.
     fn room(&self, held: &Sending, lane: &LaneState, route: usize) -> Room {
         let (link, gate) = (&self.routes[route], &lane.gates[route]);
         let rates = [held.context.pace.as_ref(), Some(gate), link.jobs.pace.as_ref()].into_iter().flatten();
@@ -277,7 +278,7 @@ impl<L: Library> Dispatch<L> {
         if limit < self.claim_batch_max {
             return if waiting * 2 > limit { Room::Unspent } else { Room::For(limit - waiting) };
         }
-        Room::For(if waiting > link.connections.max(1) * 2 { 0 } else { limit })
+        Room::For(if waiting > (limit / 2).max(link.connections * 2) { 0 } else { limit })
     }
 
     async fn claim(
