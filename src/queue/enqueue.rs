@@ -255,7 +255,14 @@ impl Freeze {
             return Ok(false);
         }
         let put = self.audience.fill(PUT.sqlite, &self.binds(range, is_wary)).within(CHUNK_MAX);
-        let counted = Counted::of(self.run_id, tally::of(tx, || put.execute_directly(tx))?);
+        let (inserted, kinds) = tally::of(tx, || put.execute_directly(tx))?;
+        let counted = Counted::of(self.run_id, kinds);
+        if inserted as i64 != counted.members {
+            // A plan that asks for a row's kind more than once would count it so.
+            let what =
+                format!("run {}: {} members of a range were counted, {inserted} frozen", self.run_id, counted.members);
+            return Err(StoreError::Inconsistent { what });
+        }
         counted.deltas.write_directly(tx, 0)?;
         for (sql, rows) in [(&EXCLUDED, counted.excluded), (&LANES, counted.lanes)] {
             if !rows.is_empty() {
@@ -276,6 +283,8 @@ impl Freeze {
 
 /// What a chunk comes to.
 struct Counted {
+    /// Those who are frozen.
+    members: i64,
     deltas: Deltas,
     excluded: Rows,
     lanes: Rows,
@@ -284,7 +293,8 @@ struct Counted {
 impl Counted {
     /// Of so many members of each kind.
     fn of(run_id: i64, kinds: impl IntoIterator<Item = (i64, i64)>) -> Counted {
-        let mut sums = Counted { deltas: Deltas::default(), excluded: Rows::default(), lanes: Rows::default() };
+        let (deltas, excluded, lanes) = Default::default();
+        let mut sums = Counted { members: 0, deltas, excluded, lanes };
         for (kind, n) in kinds {
             let kind = Kind::of(kind);
             if let Some(reason) = kind.left_out {
@@ -294,6 +304,7 @@ impl Counted {
             let state = if kind.is_held { MessageState::Held } else { MessageState::Queued };
             sums.deltas.add(run_id, kind.variant, state, None, n);
             sums.lanes.push(&(kind.provider_id,));
+            sums.members += n;
         }
         sums
     }

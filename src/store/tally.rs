@@ -26,14 +26,17 @@ pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// What the statements of `work` counted, each kind once.
+/// What `work` gave, and what its statements counted, each kind once.
 ///
 /// # Errors
 /// The database's, and those of `work`.
-pub fn of(tx: &Transaction<'_>, work: impl FnOnce() -> Result<(), StoreError>) -> Result<Vec<(i64, i64)>, StoreError> {
+pub fn of<T>(
+    tx: &Transaction<'_>,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<(T, Vec<(i64, i64)>), StoreError> {
     let counted = || direct::rows(tx, "count", "select tallied()", [], |row| row.get::<_, String>(0));
     // What ended in an error has left its counts behind.
     counted()?;
-    work()?;
-    gathered(&counted()?.concat())
+    let done = work()?;
+    Ok((done, gathered(&counted()?.concat())?))
 }

@@ -73,14 +73,14 @@ impl Filled {
         self
     }
 
-    /// Runs it on the caller's own thread.
+    /// Runs it on the caller's own thread and says how many rows it wrote.
     ///
     /// # Errors
     /// The database's; [`StoreError::TooLong`] when it was ended for its time.
     ///
     /// # Crash
     /// Part of the caller's transaction.
-    pub fn execute_directly(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
+    pub fn execute_directly(&self, tx: &Transaction<'_>) -> Result<usize, StoreError> {
         const DOING: &str = "run a statement over a segment";
         let execute = || {
             let mut statement = tx.prepare_cached(&self.sql)?;
@@ -90,7 +90,7 @@ impl Filled {
                 let bind = number.and_then(|number| self.binds.get(number - 1));
                 statement.raw_bind_parameter(place, bind.ok_or(rusqlite::Error::InvalidParameterCount(place, 0))?)?;
             }
-            statement.raw_execute().map(drop)
+            statement.raw_execute()
         };
         let done = within(tx, self.most, execute);
         done.map_err(|error| told(StoreError::direct(DOING, error), self.most))
