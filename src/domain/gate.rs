@@ -1,7 +1,9 @@
 //! A gate: how much mail one provider takes from us over one route, as all daemons of a database know it together.
 //!
 //! A gate hands out tokens with an instant each, so that whoever holds them, any stretch of time sees no more than the
-//! rate (the virtual scheduling of GCRA, ITU-T I.371). What the provider's rate is, it is told or finds out: additive
+//! rate (the virtual scheduling of GCRA, ITU-T I.371). A limiter in memory, such as the crate `governor` that slows who
+//! guesses tokens, counts the same way but for one process: two daemons would send twice the rate, and one that is
+//! restarted would have forgotten what it sent. What the provider's rate is, it is told or finds out: additive
 //! increase, multiplicative decrease (Chiu, Jain 1989), with TCP's slow start while nothing is known, and the last rate
 //! that was too much approached fast and passed slowly (CUBIC, RFC 9438).
 
