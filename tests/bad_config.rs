@@ -1,5 +1,7 @@
 //! A configuration with faults is refused with all of them, each with its place and its fix, and without secrets.
 
+use rustix::fs::{CWD, Mode, mkfifoat};
+
 use crate::support::daemon::Home;
 
 #[test]
@@ -97,4 +99,21 @@ fn the_pages_never_face_the_network() {
     let ran = home.run(&["migrate"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no sign-in") && ran.stderr.contains("SSH tunnel"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_comes_from_a_pipe_is_read_once() {
+    let home = Home::new("");
+    let pipe = home.path().join("pipe.toml");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    // A second reading would hear of the second key alone. Who writes waits for a reader, in vain if all is well.
+    std::thread::spawn(move || {
+        for key in ["beta", "beet"] {
+            std::fs::write(&pipe, format!("[queue]\n{key} = 1\n")).unwrap();
+        }
+    });
+    let ran = home.run(&["--config", "pipe.toml", "serve"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("pipe.toml:2: queue.beta is no known key"), "{}", ran.stderr);
+    assert!(!home.path().join("data").exists());
 }

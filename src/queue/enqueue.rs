@@ -94,6 +94,7 @@ macro_rules! judged {
         )
     };
 }
+// An address met twice is the unique key's error: `on conflict` would look into every such index before each row.
 macro_rules! put {
     ($judged:expr, $kind:literal, $order:literal) => {
         concat!(
@@ -118,7 +119,8 @@ const PUT: Pair = Pair {
         judged!(),
         "), put as (",
         put!("judged", "kind", "order by id"),
-        ") select kind, count(*) from judged group by kind"
+        " returning 1)
+         select kind, count(*), (select count(*) from put) from judged group by kind"
     ),
 };
 
@@ -236,7 +238,9 @@ impl Freeze {
             return Ok(false);
         }
         let put = self.audience.fill(PUT.postgres, &self.binds(range, is_wary)).within(CHUNK_MAX);
-        let counted = Counted::of(self.run_id, put.rows::<(i64, i64)>(tx.conn()).await?);
+        let kinds: Vec<(i64, i64, i64)> = put.rows(tx.conn()).await?;
+        let inserted = kinds.first().map_or(0, |first| first.2);
+        let counted = Counted::of(self.run_id, kinds.into_iter().map(|(kind, n, _)| (kind, n)), inserted)?;
         counted.deltas.write(tx.conn(), 0).await?;
         for (sql, rows) in [(&EXCLUDED, counted.excluded), (&LANES, counted.lanes)] {
             if !rows.is_empty() {
@@ -256,13 +260,7 @@ impl Freeze {
         }
         let put = self.audience.fill(PUT.sqlite, &self.binds(range, is_wary)).within(CHUNK_MAX);
         let (inserted, kinds) = tally::of(tx, || put.execute_directly(tx))?;
-        let counted = Counted::of(self.run_id, kinds);
-        if inserted as i64 != counted.members {
-            // A plan that asks for a row's kind more than once would count it so.
-            let what =
-                format!("run {}: {} members of a range were counted, {inserted} frozen", self.run_id, counted.members);
-            return Err(StoreError::Inconsistent { what });
-        }
+        let counted = Counted::of(self.run_id, kinds, inserted as i64)?;
         counted.deltas.write_directly(tx, 0)?;
         for (sql, rows) in [(&EXCLUDED, counted.excluded), (&LANES, counted.lanes)] {
             if !rows.is_empty() {
@@ -283,18 +281,16 @@ impl Freeze {
 
 /// What a chunk comes to.
 struct Counted {
-    /// Those who are frozen.
-    members: i64,
     deltas: Deltas,
     excluded: Rows,
     lanes: Rows,
 }
 
 impl Counted {
-    /// Of so many members of each kind.
-    fn of(run_id: i64, kinds: impl IntoIterator<Item = (i64, i64)>) -> Counted {
-        let (deltas, excluded, lanes) = Default::default();
-        let mut sums = Counted { members: 0, deltas, excluded, lanes };
+    /// Of so many members of each kind, of whom so many were `inserted`.
+    fn of(run_id: i64, kinds: impl IntoIterator<Item = (i64, i64)>, inserted: i64) -> Result<Counted, StoreError> {
+        let mut sums = Counted { deltas: Deltas::default(), excluded: Rows::default(), lanes: Rows::default() };
+        let mut counted = 0;
         for (kind, n) in kinds {
             let kind = Kind::of(kind);
             if let Some(reason) = kind.left_out {
@@ -304,8 +300,12 @@ impl Counted {
             let state = if kind.is_held { MessageState::Held } else { MessageState::Queued };
             sums.deltas.add(run_id, kind.variant, state, None, n);
             sums.lanes.push(&(kind.provider_id,));
-            sums.members += n;
+            counted += n;
         }
-        sums
+        if inserted != counted {
+            let what = format!("run {run_id}: {counted} members of a range were to be frozen, {inserted} were");
+            return Err(StoreError::Inconsistent { what });
+        }
+        Ok(sums)
     }
 }

@@ -142,30 +142,26 @@ pub struct Global {
     /// How log lines look: text or json [default: [log] format]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Read once: what the file is may be a pipe.
+    /// Read once, whether it was good or not: what the file is may be a pipe, which is empty the next time.
     #[arg(skip)]
-    loaded: OnceLock<Config>,
+    loaded: OnceLock<Result<Config, Faults>>,
 }
 
 impl Global {
-    /// Loads the configuration, once.
+    /// Loads the configuration.
     ///
     /// # Errors
     /// Every fault of it, in one text.
     pub fn load(&self) -> Result<Config, Failure> {
-        if let Some(loaded) = self.loaded.get() {
-            return Ok(loaded.clone());
-        }
-        let loaded = self.load_every_fault()?;
-        Ok(self.loaded.get_or_init(|| loaded).clone())
+        Ok(self.load_every_fault()?)
     }
 
-    /// Loads the configuration.
+    /// Loads the configuration; whoever asks again hears the same.
     ///
     /// # Errors
     /// Every fault of it.
     pub fn load_every_fault(&self) -> Result<Config, Faults> {
-        Config::load(self.config.as_deref(), &Global::environment())
+        self.loaded.get_or_init(|| Config::load(self.config.as_deref(), &Global::environment())).clone()
     }
 
     /// The environment's variables; what is no UTF-8 can be no variable of ours.

@@ -28,7 +28,7 @@ impl Fault {
 }
 
 /// Every fault of a configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Faults {
     /// The file's name as given, or what stands for it.
     pub file: String,
